@@ -1,0 +1,1 @@
+"""One ophyd class per instrument: signals with units, Status objects, asset documents."""

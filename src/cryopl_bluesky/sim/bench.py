@@ -1,0 +1,120 @@
+"""The one physical world behind all virtual instruments.
+
+Each virtual instrument writes the part of the state that it moves (the spectrograph the grating, the laser its
+emission) and asks the bench for what it would see. Nothing above the vendors' boundary ever looks in here,
+except tests, which compare the analysis with the truth that was put in.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cryopl_bluesky.clock import Clock
+
+if TYPE_CHECKING:
+    from cryopl_bluesky.sim.sample import Sample
+    from cryopl_bluesky.sim.thermal import ThermalModel
+
+
+@dataclass
+class LaserState:
+    """What leaves the laser head.
+
+    Attributes:
+        mode: "off", "pulsed" or "cw".
+        repetition_rate_Hz: pulse rate (pulsed only).
+        power_uW: average optical power.
+        pulse_fwhm_ps: optical pulse width.
+    """
+
+    mode: str = "off"
+    repetition_rate_Hz: float = 2.5e6
+    power_uW: float = 0.0
+    pulse_fwhm_ps: float = 197.3
+
+
+@dataclass
+class OpticsState:
+    """Where the movable parts stand.
+
+    Attributes:
+        l1_in: L1 in the beam (wide field) or out (focused spot).
+        l5_in: L5 in the beam (whole image into the slit) or out (image on the slit).
+        relay_magnification: magnification of L3/L4 (1 or 4).
+        lines_per_mm: grating in the beam; 0 = mirror.
+        centre_wavelength_nm: 0 at zero order or with the mirror.
+        entrance_slit_um: entrance slit width.
+        exit_slit_um: slit in front of the interferometer.
+        port: "camera" or "hbt".
+        shutter_open: entrance shutter of the spectrograph.
+        moving: names of parts that are on their way; light does not reach the detectors meanwhile.
+    """
+
+    l1_in: bool = True
+    l5_in: bool = False
+    relay_magnification: float = 4.0
+    lines_per_mm: float = 600.0
+    centre_wavelength_nm: float = 525.0
+    entrance_slit_um: float = 50.0
+    exit_slit_um: float = 100.0
+    port: str = "camera"
+    shutter_open: bool = False
+    moving: set[str] = field(default_factory=set)
+
+
+@dataclass
+class Bench:
+    """State shared by the virtual instruments; take `lock` to change or to read several parts at once.
+
+    Attributes:
+        clock: the time of the bench.
+        sample: what emits.
+        thermal: cold plate and sample temperatures.
+        laser: what leaves the laser head.
+        optics: where the movable parts stand.
+        seed: seed of all random numbers.
+        replay: photon file (.ptu) whose photons reach the SPADs instead of generated ones.
+        room_light_Hz: extra uncorrelated detections per SPAD while the path to the SPADs is open.
+        faults: names of faults that are switched on, with their parameter.
+    """
+
+    clock: Clock
+    sample: Sample
+    thermal: ThermalModel
+    laser: LaserState = field(default_factory=LaserState)
+    optics: OpticsState = field(default_factory=OpticsState)
+    seed: int = 1
+    replay: Path | None = None
+    room_light_Hz: float = 0.0
+    faults: dict[str, float] = field(default_factory=dict)
+    lock: threading.RLock = field(default_factory=threading.RLock)
+    _listeners: list[Callable[[], None]] = field(default_factory=list)
+
+    def rng(self, instrument: str) -> np.random.Generator:
+        """A random generator of its own for each instrument, reproducible by the seed."""
+        return np.random.default_rng([self.seed, *instrument.encode()])
+
+    def on_change(self, listener: Callable[[], None]) -> None:
+        """Have `listener` called after each change of laser or optics (photon streams cut their segments there)."""
+        self._listeners.append(listener)
+
+    def changed(self) -> None:
+        """Tell the listeners that laser or optics have changed; called by the instrument that changed them."""
+        for listener in self._listeners:
+            listener()
+
+    def sample_temperature_K(self) -> float:
+        """Sample temperature now, after integrating the thermal model up to the present bench time."""
+        with self.lock:
+            self.thermal.advance_to(self.clock.monotonic())
+            return self.thermal.sample_K
+
+    def fault(self, name: str) -> float | None:
+        """Parameter of a fault that is switched on, else None."""
+        return self.faults.get(name)
