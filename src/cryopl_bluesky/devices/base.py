@@ -7,8 +7,6 @@ read-backs. The hardware is touched by `set()` and `trigger()`, whose work runs 
 from __future__ import annotations
 
 import re
-import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -19,6 +17,7 @@ from ophyd.status import Status
 
 from cryopl_bluesky.drivers.errors import LimitError, check_limits
 
+REFRESH_TIMEOUT_S = 60.0
 _NUMPY_TYPES = {float: "<f8", int: "<i8", bool: "|b1"}
 _JSON_TYPES = {float: "number", int: "integer", bool: "boolean", str: "string"}
 _PLAIN_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
@@ -151,6 +150,10 @@ class Instrument(Device):
 
     def refresh(self) -> None:
         """Read the present state of the hardware into the signals (called once after connecting)."""
+
+    def trigger(self) -> Status:
+        """Read the state of the hardware anew; detectors take their data instead."""
+        return self.submit(self.refresh, REFRESH_TIMEOUT_S, "read the state")
 
     def make_safe(self) -> None:
         """Leave nothing dangerous on; called from any thread, at any time, also after errors."""

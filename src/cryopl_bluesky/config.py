@@ -1,0 +1,386 @@
+"""Settings files: TOML in, validated and typed settings out.
+
+A typo is an error with its line, never a silent default.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+PROFILES = ("sim", "lab")
+
+
+class ConfigError(ValueError):
+    """A settings file that cannot be used; the text names file, line, key, value and remedy.
+
+    Args:
+        source: the file's name.
+        problems: (line, message) pairs; line 0 when it is not known.
+    """
+
+    def __init__(self, source: str, problems: list[tuple[int, str]]):
+        self.source, self.problems = source, problems
+        lines = [f"{source}, line {line}: {text}" if line else f"{source}: {text}" for line, text in problems]
+        super().__init__("\n".join(lines))
+
+
+class Settings(BaseModel):
+    """Base of all settings: unknown keys are errors, values cannot be changed afterwards."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+
+
+class BenchSettings(Settings):
+    """The virtual lab; a profile with this section needs no hardware.
+
+    Attributes:
+        speed: bench seconds per real second; 1 is real time.
+        seed: seed of all random numbers.
+        sample: name of the sample on the cold finger.
+        replay: photon file (.ptu) whose photons reach the SPADs instead of generated ones.
+        initial_temperature_K: where the night begins.
+    """
+
+    speed: Positive = 300.0
+    seed: int = 1
+    sample: str = "superlattice"
+    replay: Path | None = None
+    initial_temperature_K: Annotated[float, Field(ge=3, le=325)] = 8.0
+
+
+class CameraSettings(Settings):
+    """Andor ZL41 Wave 4.2 through SDK3.
+
+    Attributes:
+        serial: serial number; "" = the only camera that is connected.
+        gain: SimplePreAmpGainControl as Andor writes it.
+        readout_rate: PixelReadoutRate as Andor writes it.
+        binning: on-chip binning.
+        cooling: switch the sensor's cooler on.
+        target_temperature: TemperatureControl as Andor writes it; "" = leave as it is.
+        timeout_s: longest exposure that is accepted; a frame later than its exposure plus a margin is a fault.
+    """
+
+    serial: str = ""
+    gain: str = "16-bit (low noise & high well capacity)"
+    readout_rate: str = "270 MHz"
+    binning: Literal[1, 2, 4, 8] = 1
+    cooling: bool = True
+    target_temperature: str = "0.00"
+    timeout_s: Positive = 30.0
+
+
+class SpectrographSettings(Settings):
+    """Andor Kymera 328i through the Shamrock library.
+
+    Attributes:
+        serial: serial number; "" = the only spectrograph that is connected.
+        entrance_slit: which motorised slit is the entrance.
+        exit_slit: which motorised slit is in front of the interferometer.
+        camera_port: exit port of the camera.
+        hbt_port: exit port of the interferometer.
+    """
+
+    serial: str = ""
+    entrance_slit: Literal["input_side", "input_direct"] = "input_side"
+    exit_slit: Literal["output_side", "output_direct"] = "output_side"
+    camera_port: Literal["direct", "side"] = "direct"
+    hbt_port: Literal["direct", "side"] = "side"
+
+
+class SettleRange(Settings):
+    """When a temperature counts as settled, up to `below_K`.
+
+    Attributes:
+        below_K: the rule holds for set points below this.
+        tolerance_K: every sample of the window must be this near.
+        window_s: length of the window.
+        slope_K_per_min: largest accepted drift in the window.
+        soak_s: wait after the window.
+        timeout_s: give up after this.
+    """
+
+    below_K: Positive
+    tolerance_K: Positive
+    window_s: Positive
+    slope_K_per_min: Positive
+    soak_s: NotNegative
+    timeout_s: Positive
+
+
+class CryostatSettings(Settings):
+    """attocube attoDRY800xs over JSON-RPC.
+
+    Attributes:
+        host: address of the controller.
+        port: its TCP port.
+        setpoint_min_K: lowest set point that is accepted.
+        setpoint_max_K: highest set point that is accepted.
+        settle: settle rules by temperature range; empty = the recommended ones.
+    """
+
+    host: str = "192.168.1.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 9090
+    setpoint_min_K: NotNegative = 3.0
+    setpoint_max_K: Positive = 320.0
+    settle: list[SettleRange] = []
+
+
+class PowerPoint(Settings):
+    """One reading of the power meter at the sample."""
+
+    repetition_rate_Hz: Positive
+    intensity_permille: Annotated[float, Field(ge=0, le=1000)]
+    power_uW: NotNegative
+
+
+class LaserSettings(Settings):
+    """PicoQuant LDH-D-C-405 on a Sepia II, or on a PDL 800-D operated by hand.
+
+    Attributes:
+        driver: "sepia2" or "manual".
+        library: path of Sepia2_Lib.dll; "" = search.
+        device_index: USB index of the Sepia II.
+        wavelength_nm: measured wavelength of the head.
+        repetition_rate_Hz: rate used when a plan does not name one.
+        intensity_permille: intensity used when a plan does not name one.
+        power_table: power-meter readings.
+    """
+
+    driver: Literal["sepia2", "manual"] = "sepia2"
+    library: str = ""
+    device_index: Annotated[int, Field(ge=0, le=7)] = 0
+    wavelength_nm: Positive = 405.0
+    repetition_rate_Hz: Positive = 2.5e6
+    intensity_permille: Annotated[float, Field(ge=0, le=1000)] = 600.0
+    power_table: list[PowerPoint] = []
+
+
+class HbtSettings(Settings):
+    """Swabian Time Tagger Ultra with two SPADs.
+
+    Attributes:
+        serial: serial number; "" = the only one connected.
+        spad1: input channel of SPAD 1; negative = falling edge.
+        spad2: input channel of SPAD 2.
+        sync: input channel of the laser's sync.
+        trigger_levels_V: trigger level by channel number.
+        input_delays_ps: delay by channel number, from the channel-delay calibration.
+        dead_time_ps: dead time set in the tagger, by channel number.
+        allow_overflows: accept data during which tags were lost.
+    """
+
+    serial: str = ""
+    spad1: int = -1
+    spad2: int = -2
+    sync: int = 3
+    trigger_levels_V: dict[str, float] = {"-1": -0.4, "-2": -0.4, "3": 0.3}
+    input_delays_ps: dict[str, int] = {}
+    dead_time_ps: dict[str, int] = {}
+    allow_overflows: bool = False
+
+
+class FlipSettings(Settings):
+    """A lens on a flip mount.
+
+    Attributes:
+        driver: "mff" (Thorlabs MFF101/102) or "manual" (the operator is asked).
+        serial: serial number of the motorised mount.
+        in_state: state of the mount in which the lens is in the beam.
+    """
+
+    driver: Literal["mff", "manual"] = "mff"
+    serial: str = ""
+    in_state: Literal[0, 1] = 1
+
+
+class MicroscopeSettings(Settings):
+    """The manual parts and the calibration; defaults are those of the publication (setup.md).
+
+    Attributes:
+        relay: "4x" = 50/200 mm, "1x" = 100/100 mm.
+        filters: names in the order of the beam.
+        iris_mm: diameter of the iris; 0 = open.
+        scale_nm_per_px: bead calibration of this relay; 0 = none, lens values are used.
+        scale_rel_err: its relative error.
+        irf_fwhm_ps: width of the instrument response.
+        spot_diameter_x_um: 1/e2 diameter of the excitation spot with L1 in.
+        spot_diameter_y_um: the same in y.
+    """
+
+    relay: Literal["4x", "1x"] = "4x"
+    filters: list[str] = ["DMLP425R", "FELH0425"]
+    iris_mm: NotNegative = 0.0
+    scale_nm_per_px: NotNegative = 0.0
+    scale_rel_err: NotNegative = 0.0
+    irf_fwhm_ps: Positive = 200.0
+    spot_diameter_x_um: Positive = 16.5
+    spot_diameter_y_um: Positive = 18.0
+
+
+class Profile(Settings):
+    """One microscope: which instruments there are and how to reach them.
+
+    Attributes:
+        name: name of the profile, recorded with every run.
+        data_dir: folder of the data; "" = `cryopl-data` in the present folder.
+    """
+
+    name: str
+    data_dir: str = ""
+    bench: BenchSettings | None = None
+    camera: CameraSettings = CameraSettings()
+    spectrograph: SpectrographSettings = SpectrographSettings()
+    cryostat: CryostatSettings = CryostatSettings()
+    laser: LaserSettings = LaserSettings()
+    hbt: HbtSettings = HbtSettings()
+    l1_flip: FlipSettings = FlipSettings()
+    l5_flip: FlipSettings = FlipSettings()
+    microscope: MicroscopeSettings = MicroscopeSettings()
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def load_profile(name_or_path: str) -> Profile:
+    """Load a profile that comes with the package, or one from a file or folder.
+
+    Args:
+        name_or_path: `sim`, `lab`, a `.toml` file, or a folder with a `profile.toml`.
+
+    Raises:
+        ConfigError: no such profile, not TOML, or a key or value that does not exist.
+    """
+    if name_or_path in PROFILES:
+        resource = files("cryopl_bluesky") / "profiles" / name_or_path / "profile.toml"
+        return parse_toml(resource.read_text(encoding="utf-8"), Profile, f"profile {name_or_path}")
+    path = Path(name_or_path)
+    path = path / "profile.toml" if path.is_dir() else path
+    if not path.is_file():
+        raise ConfigError(name_or_path, [(0, f"no such profile; use {', '.join(PROFILES)} or the path of a file")])
+    return load_toml(path, Profile)
+
+
+def load_toml(path: Path, model: type[Model]) -> Model:
+    """Load a TOML file as `model`.
+
+    Raises:
+        ConfigError: not readable, not TOML, or not what `model` says; with the lines.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(str(path), [(0, f"cannot be read: {error}")]) from error
+    return parse_toml(text, model, str(path))
+
+
+def parse_toml(text: str, model: type[Model], source: str) -> Model:
+    """Parse TOML text as `model`; `source` names it in errors.
+
+    Raises:
+        ConfigError: not TOML, or not what `model` says; with the lines.
+    """
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        found = re.search(r"at line (\d+)", str(error))
+        raise ConfigError(source, [(int(found[1]) if found else 0, f"not valid TOML: {error}")]) from error
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        lines = dict(_lines_by_key(text))
+        problems = [_problem(detail, model, lines) for detail in error.errors()]
+        raise ConfigError(source, problems) from error
+
+
+def describe_problems(error: ValidationError, model: type[BaseModel]) -> str:
+    """Say in plain words what a validation found: name, value, limit, remedy."""
+    return "; ".join(_problem(detail, model, {})[1] for detail in error.errors())
+
+
+def _problem(detail: Any, model: type[BaseModel], lines: dict[tuple[str, ...], int]) -> tuple[int, str]:
+    location = tuple(str(part) for part in detail["loc"])
+    key = location[-1] if location else "?"
+    if key.isdigit() and len(location) > 1:
+        key = f"{location[-2]}[{key}]"
+    if detail["type"] == "extra_forbidden":
+        known = [part for part in _known_keys(model, location[:-1])]
+        near = difflib.get_close_matches(key, known, n=1)
+        remedy = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known) or 'none'}"
+        text = f"unknown key {key!r}; {remedy}"
+    elif detail["type"] == "missing":
+        text = f"{'.'.join(location)} is missing"
+    elif detail["type"] == "union_tag_invalid":
+        context = detail["ctx"]
+        tag = context["tag"]
+        known = [name.strip(" '") for name in context["expected_tags"].split(",")]
+        near = difflib.get_close_matches(tag, known, n=1)
+        remedy = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(known)}"
+        discriminator = context["discriminator"].strip("'")
+        location = (*location, discriminator)
+        text = f"{discriminator}={tag!r} does not exist; {remedy}"
+    else:
+        text = f"{key}={detail['input']!r}: {detail['msg'][0].lower()}{detail['msg'][1:]}"
+    return _line_of(location, lines), text
+
+
+def _line_of(location: tuple[str, ...], lines: dict[tuple[str, ...], int]) -> int:
+    # pydantic puts the tag of a step behind its index, ("steps", "1", "g2", "exposure_s"): not a key of the file.
+    parts = [part for i, part in enumerate(location) if not (i and location[i - 1].isdigit())
+             or (*location[: i - 1], location[i - 1], part) in lines]
+    for path in (location, tuple(parts)):
+        if path in lines:
+            return lines[path]
+    return _line_of(location[:-1], lines) if len(location) > 1 else 0
+
+
+def _known_keys(model: Any, location: tuple[str, ...]) -> list[str]:
+    models = list(_models(model))
+    for part in location:
+        fields = [m.model_fields[part].annotation for m in models if part in m.model_fields]
+        narrowed = [inner for annotation in fields for inner in _models(annotation)]
+        tagged = [m for m in models if _tag(m) == part]
+        models = narrowed or tagged or models
+    return sorted({name for m in models for name in m.model_fields})
+
+
+def _tag(model: type[BaseModel]) -> str | None:
+    plan = model.model_fields.get("plan")
+    return get_args(plan.annotation)[0] if plan is not None and get_args(plan.annotation) else None
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    elif get_origin(annotation) in (list, dict, tuple, Union, UnionType, Annotated):
+        for inner in get_args(annotation):
+            yield from _models(inner)
+
+
+def _lines_by_key(text: str) -> Iterator[tuple[tuple[str, ...], int]]:
+    """Where each key stands: (path of keys and list indices, line number from 1)."""
+    table: tuple[str, ...] = ()
+    counts: dict[str, int] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        if found := re.match(r"\s*\[\[\s*([^\]]+?)\s*\]\]", line):
+            counts[found[1]] = counts.get(found[1], -1) + 1
+            table = (*found[1].split("."), str(counts[found[1]]))
+            yield table, number
+        elif found := re.match(r"\s*\[\s*([^\]]+?)\s*\]\s*(#.*)?$", line):
+            table = tuple(part.strip(" \"'") for part in found[1].split("."))
+            yield table, number
+        elif found := re.match(r"\s*([A-Za-z0-9_\-\"'.]+)\s*=", line):
+            yield (*table, *(part.strip("\"'") for part in found[1].split("."))), number

@@ -1,0 +1,23 @@
+"""Plans (open runs) and stubs (do not). A plan's arguments are plain JSON values, checked before anything moves."""
+
+from cryopl_bluesky.plans.measurements import (
+    dark,
+    decay,
+    g2,
+    spectral_image,
+    total_spectrum,
+    trpl_map,
+    widefield_image,
+)
+from cryopl_bluesky.plans.series import temperature_series
+
+__all__ = [
+    "dark",
+    "decay",
+    "g2",
+    "spectral_image",
+    "temperature_series",
+    "total_spectrum",
+    "trpl_map",
+    "widefield_image",
+]

@@ -1,0 +1,48 @@
+"""The inner loops: one event after another, as plain messages.
+
+A decorated plan stub formats a stack trace on every call, a third of the RunEngine's time per event
+(performance.md, section 3), so these loops yield messages themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from bluesky.utils import Msg, MsgGenerator, short_uid
+
+
+def events(number: int, detectors: Sequence[Any], readings: Sequence[Any] = ()) -> MsgGenerator[None]:
+    """Take `number` events in the primary stream.
+
+    Args:
+        number: how many.
+        detectors: devices that are triggered together and read.
+        readings: signals that are only read.
+    """
+    for _ in range(number):
+        yield from event(detectors, readings)
+
+
+def event(detectors: Sequence[Any], readings: Sequence[Any] = ()) -> MsgGenerator[None]:
+    """Trigger all detectors, wait for all, and record one event of the primary stream."""
+    yield Msg("checkpoint")
+    group = short_uid("expose")
+    for detector in detectors:
+        yield Msg("trigger", detector, group=group)
+    yield Msg("wait", None, group=group)
+    yield Msg("create", None, name="primary")
+    for device in (*detectors, *readings):
+        yield Msg("read", device)
+    yield Msg("save")
+
+
+def wavelength_scan(
+    spectrograph: Any, wavelengths_nm: Sequence[float], detectors: Sequence[Any], readings: Sequence[Any] = ()
+) -> MsgGenerator[None]:
+    """Take one event at each centre wavelength, in the order given."""
+    for wavelength_nm in wavelengths_nm:
+        group = short_uid("move")
+        yield Msg("set", spectrograph.centre_wavelength_nm, wavelength_nm, group=group)
+        yield Msg("wait", None, group=group)
+        yield from event(detectors, readings)

@@ -1,0 +1,165 @@
+"""What a measurement is: a description, checked before anything moves, and the one way to run it."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import platform
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Concatenate, ParamSpec
+
+from bluesky import plan_stubs as bps
+from bluesky import preprocessors as bpp
+from bluesky.utils import MsgGenerator
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+
+import cryopl_bluesky
+from cryopl_bluesky.config import describe_problems
+from cryopl_bluesky.devices.instruments import Instruments
+from cryopl_bluesky.drivers.errors import LimitError
+from cryopl_bluesky.plans.beam_path import (
+    BeamPath,
+    Excitation,
+    check_beam_path,
+    leave_safe,
+    light_on,
+    set_beam_path,
+)
+
+P = ParamSpec("P")
+Metadata = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Everything a measurement will do, before it does it.
+
+    Attributes:
+        path: where the light goes.
+        events: makes the messages between opening and closing the run.
+        detectors: what is staged for the run.
+        excitation: laser settings; None = the laser stays locked and the shutter closed.
+        configure: quantities of detectors to set before staging, as (quantity, value).
+        md: what only this measurement adds to the start document.
+    """
+
+    path: BeamPath
+    events: Callable[[], MsgGenerator[None]]
+    detectors: list[Any]
+    excitation: Excitation | None
+    configure: list[tuple[Any, Any]] = field(default_factory=list)
+    md: Metadata = field(default_factory=dict)
+
+
+def measurement_plan(
+    describe: Callable[Concatenate[Instruments, P], Measurement],
+) -> Callable[Concatenate[Instruments, P], MsgGenerator[str]]:
+    """Turn the description of a measurement into a plan.
+
+    Calling the plan validates the arguments and the whole beam path at once: a bad value raises there, before
+    the first message, and so before anything moves. The plan returns the uid of its run.
+
+    Args:
+        describe: takes the instruments and plain JSON arguments, `md` last; returns the Measurement.
+    """
+    name = describe.__name__
+    arguments = _arguments_model(describe)
+
+    @functools.wraps(describe)
+    def plan(ins: Instruments, *args: P.args, **kwargs: P.kwargs) -> MsgGenerator[str]:
+        bound = inspect.signature(describe).bind(ins, *args, **kwargs).arguments
+        bound.pop(next(iter(bound)))
+        md: Metadata = bound.pop("md", None) or {}
+        try:
+            values = arguments.model_validate(bound).model_dump()
+        except ValidationError as error:
+            raise LimitError(name, describe_problems(error, arguments)) from error
+        measurement = describe(ins, **values)  # pyright: ignore[reportCallIssue]
+        _check(ins, measurement)
+        return _run(ins, name, measurement, values, md)
+
+    plan.arguments = arguments  # pyright: ignore[reportFunctionMemberAccess]
+    plan.__annotations__ = {**describe.__annotations__, "return": MsgGenerator[str]}
+    return plan  # pyright: ignore[reportReturnType]
+
+
+def _arguments_model(describe: Callable[..., Measurement]) -> type[BaseModel]:
+    """A model of the plan's JSON arguments (all but the instruments and `md`)."""
+    parameters = list(inspect.signature(describe, eval_str=True).parameters.values())[1:]
+    fields: dict[str, Any] = {
+        p.name: (p.annotation, ... if p.default is p.empty else p.default) for p in parameters if p.name != "md"
+    }
+    return create_model(describe.__name__, __config__=ConfigDict(extra="forbid"), **fields)
+
+
+def _check(ins: Instruments, measurement: Measurement) -> None:
+    check_beam_path(ins, measurement.path)
+    for quantity, value in measurement.configure:
+        quantity.check_value(value)
+    if measurement.excitation is not None:
+        ins.laser.repetition_rate_Hz.check_value(measurement.excitation.repetition_rate_Hz)
+        ins.laser.intensity_permille.check_value(measurement.excitation.intensity_permille)
+
+
+def _run(
+    ins: Instruments, name: str, measurement: Measurement, arguments: Metadata, md: Metadata
+) -> MsgGenerator[str]:
+    def body() -> MsgGenerator[str]:
+        yield from set_beam_path(ins, measurement.path)
+        for quantity, value in measurement.configure:
+            if quantity.get() != value:
+                yield from bps.abs_set(quantity, value, wait=True)
+        start = {**start_document(ins, name, measurement, arguments), **measurement.md, **md}
+        return (yield from bpp.stage_wrapper(bpp.run_wrapper(exposing(), md=start), measurement.detectors))
+
+    def exposing() -> MsgGenerator[None]:
+        if measurement.excitation is not None:
+            yield from light_on(ins, measurement.excitation)
+        yield from measurement.events()
+        # The light goes off before the run is closed: the sample gets no dose while files are being finished.
+        yield from leave_safe(ins)
+
+    return (yield from bpp.finalize_wrapper(body(), lambda: leave_safe(ins)))
+
+
+def start_document(ins: Instruments, name: str, measurement: Measurement, arguments: Metadata) -> Metadata:
+    """The start-document keys that every measurement shares (DESIGN.md, "Units and names").
+
+    Returns:
+        JSON-able metadata.
+    """
+    path = measurement.path
+    optics = {
+        "l1": path.l1, "l5": path.l5, "port": path.port, "lines_per_mm": path.lines_per_mm,
+        "centre_wavelength_nm": path.centre_wavelength_nm if path.dispersed else None,
+        "entrance_slit_um": path.entrance_slit_um, "exit_slit_um": path.exit_slit_um,
+        **ins.microscope.optics_record(),
+    }
+    excitation = measurement.excitation
+    return {
+        "plan_name": name,
+        "measurement": name,
+        "plan_args": arguments,
+        "temperature_K": float(ins.cryostat.setpoint_K.get()),
+        "optics": optics,
+        "excitation": None if excitation is None else {
+            "repetition_rate_Hz": excitation.repetition_rate_Hz,
+            "intensity_permille": excitation.intensity_permille,
+            "wavelength_nm": float(ins.laser.wavelength_nm.get()),
+        },
+        "calibration": {},
+        "versions": versions(),
+    }
+
+
+@functools.cache
+def versions() -> Mapping[str, str]:
+    """Versions of what takes the data."""
+    import bluesky
+    import ophyd
+
+    return {
+        "cryopl_bluesky": cryopl_bluesky.__version__, "bluesky": bluesky.__version__,
+        "ophyd": ophyd.__version__, "python": platform.python_version(),
+    }

@@ -1,0 +1,338 @@
+"""The measurements of the microscope, each a run of its own.
+
+Every plan takes the instruments first and then plain JSON values; in a session the instruments are filled in, so
+that a user writes `RE(spectral_image(exposure_s=0.5))`. All of them end with the laser locked, the shutter
+closed and the exit port at the camera, however they end.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from cryopl_bluesky.devices.instruments import Instruments
+from cryopl_bluesky.drivers.errors import LimitError
+from cryopl_bluesky.plans.beam_path import MIRROR, BeamPath, Excitation, check_wavelength
+from cryopl_bluesky.plans.exposures import event, events, wavelength_scan
+from cryopl_bluesky.plans.measurement import Measurement, Metadata, measurement_plan
+
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Wavelength = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+Picoseconds = Annotated[int, Field(ge=1)]
+Permille = Annotated[float, Field(ge=0, le=1000)]
+Lens = Literal["in", "out"]
+
+WIDE_OPEN_UM = 2500.0
+"""Entrance slit of the image mode: as wide as it goes."""
+
+
+def _excitation(ins: Instruments, intensity_permille: float | None, repetition_rate_Hz: float | None) -> Excitation:
+    return Excitation(
+        ins.default_repetition_rate_Hz if repetition_rate_Hz is None else repetition_rate_Hz,
+        ins.default_intensity_permille if intensity_permille is None else intensity_permille,
+    )
+
+
+def _camera_settings(ins: Instruments, exposure_s: float, frames: int) -> list[tuple[Any, Any]]:
+    return [(ins.camera.exposure_s, exposure_s), (ins.camera.frames_expected, frames)]
+
+
+def _photon_settings(
+    ins: Instruments, record: str, duration_s: float, rate_Hz: float, binwidth_ps: int
+) -> list[tuple[Any, Any]]:
+    period_ps = 1e12 / rate_Hz
+    if binwidth_ps > period_ps / 2:
+        raise LimitError("hbt", f"binwidth_ps={binwidth_ps} is above half of the laser period of {period_ps:.0f} ps",
+                         "choose a smaller bin width")
+    return [
+        (ins.hbt.record, record),
+        (ins.hbt.duration_s, duration_s),
+        (ins.hbt.repetition_rate_Hz, rate_Hz),
+        (ins.hbt.decay_binwidth_ps, binwidth_ps),
+        (ins.hbt.decay_bins, int(period_ps // binwidth_ps)),
+    ]
+
+
+@measurement_plan
+def widefield_image(
+    ins: Instruments,
+    exposure_s: Seconds = 0.2,
+    frames: Count = 1,
+    l1: Lens = "in",
+    intensity_permille: Permille | None = None,
+    repetition_rate_Hz: Seconds | None = None,
+    md: Metadata | None = None,
+) -> Measurement:
+    """Photoluminescence image of the sample (mirror in the turret, entrance slit wide open).
+
+    Args:
+        ins: the instruments.
+        exposure_s: exposure of one frame.
+        frames: number of frames.
+        l1: "in" for wide-field excitation, "out" for the focused spot.
+        intensity_permille: laser intensity; None = the profile's.
+        repetition_rate_Hz: laser rate; None = the profile's.
+        md: more keys for the start document.
+    """
+    return Measurement(
+        path=BeamPath(port="camera", l1=l1, entrance_slit_um=WIDE_OPEN_UM),
+        excitation=_excitation(ins, intensity_permille, repetition_rate_Hz),
+        configure=_camera_settings(ins, exposure_s, frames),
+        detectors=[ins.cryostat, ins.camera],
+        events=lambda: events(frames, [ins.cryostat, ins.camera]),
+    )
+
+
+@measurement_plan
+def spectral_image(
+    ins: Instruments,
+    exposure_s: Seconds = 1.0,
+    centre_wavelength_nm: Wavelength = 525.0,
+    frames: Count = 1,
+    lines_per_mm: Seconds = 600.0,
+    entrance_slit_um: Seconds = 50.0,
+    l1: Lens = "in",
+    intensity_permille: Permille | None = None,
+    repetition_rate_Hz: Seconds | None = None,
+    md: Metadata | None = None,
+) -> Measurement:
+    """Spectra along the acquisition line: rows are positions, columns are wavelengths.
+
+    Args:
+        ins: the instruments.
+        exposure_s: exposure of one frame.
+        centre_wavelength_nm: wavelength at the centre of the chip.
+        frames: number of frames.
+        lines_per_mm: grating.
+        entrance_slit_um: width of the slit, and of the line on the sample.
+        l1: "in" for wide-field excitation, "out" for the focused spot.
+        intensity_permille: laser intensity; None = the profile's.
+        repetition_rate_Hz: laser rate; None = the profile's.
+        md: more keys for the start document.
+    """
+    return Measurement(
+        path=BeamPath("camera", l1, "out", lines_per_mm, centre_wavelength_nm, entrance_slit_um),
+        excitation=_excitation(ins, intensity_permille, repetition_rate_Hz),
+        configure=_camera_settings(ins, exposure_s, frames),
+        detectors=[ins.cryostat, ins.camera],
+        events=lambda: events(frames, [ins.cryostat, ins.camera], [ins.spectrograph.wavelength_axis]),
+        md={"spectrum": "position_resolved"},
+    )
+
+
+@measurement_plan
+def total_spectrum(
+    ins: Instruments,
+    exposure_s: Seconds = 1.0,
+    centre_wavelength_nm: Wavelength = 525.0,
+    frames: Count = 1,
+    lines_per_mm: Seconds = 600.0,
+    entrance_slit_um: Seconds = 50.0,
+    l1: Lens = "in",
+    intensity_permille: Permille | None = None,
+    repetition_rate_Hz: Seconds | None = None,
+    md: Metadata | None = None,
+) -> Measurement:
+    """Spectrum of all light of the image (L5 focuses the image into the slit; rows are no positions).
+
+    Args:
+        ins: the instruments.
+        exposure_s: exposure of one frame.
+        centre_wavelength_nm: wavelength at the centre of the chip.
+        frames: number of frames.
+        lines_per_mm: grating.
+        entrance_slit_um: width of the slit.
+        l1: "in" for wide-field excitation, "out" for the focused spot.
+        intensity_permille: laser intensity; None = the profile's.
+        repetition_rate_Hz: laser rate; None = the profile's.
+        md: more keys for the start document.
+    """
+    return Measurement(
+        path=BeamPath("camera", l1, "in", lines_per_mm, centre_wavelength_nm, entrance_slit_um),
+        excitation=_excitation(ins, intensity_permille, repetition_rate_Hz),
+        configure=_camera_settings(ins, exposure_s, frames),
+        detectors=[ins.cryostat, ins.camera],
+        events=lambda: events(frames, [ins.cryostat, ins.camera], [ins.spectrograph.wavelength_axis]),
+        md={"spectrum": "image_total_spectrum"},
+    )
+
+
+@measurement_plan
+def decay(
+    ins: Instruments,
+    duration_s: Seconds = 10.0,
+    wavelength_nm: Wavelength = 525.0,
+    binwidth_ps: Picoseconds = 50,
+    lines_per_mm: Seconds = 600.0,
+    entrance_slit_um: Seconds = 100.0,
+    exit_slit_um: Seconds = 100.0,
+    l1: Lens = "in",
+    intensity_permille: Permille | None = None,
+    repetition_rate_Hz: Seconds | None = None,
+    md: Metadata | None = None,
+) -> Measurement:
+    """Time-resolved photoluminescence at one wavelength: a decay histogram per SPAD.
+
+    Args:
+        ins: the instruments.
+        duration_s: time of counting.
+        wavelength_nm: centre of the detected band.
+        binwidth_ps: bin width of the histogram; it covers one laser period.
+        lines_per_mm: grating.
+        entrance_slit_um: entrance slit.
+        exit_slit_um: exit slit; it sets the detected bandwidth.
+        l1: "in" for wide-field excitation, "out" for the focused spot.
+        intensity_permille: laser intensity; None = the profile's.
+        repetition_rate_Hz: laser rate; None = the profile's.
+        md: more keys for the start document.
+    """
+    excitation = _excitation(ins, intensity_permille, repetition_rate_Hz)
+    return Measurement(
+        path=BeamPath("hbt", l1, "in", lines_per_mm, wavelength_nm, entrance_slit_um, exit_slit_um),
+        excitation=excitation,
+        configure=_photon_settings(ins, "decay", duration_s, excitation.repetition_rate_Hz, binwidth_ps),
+        detectors=[ins.cryostat, ins.hbt],
+        events=lambda: event([ins.cryostat, ins.hbt], [ins.spectrograph.centre_wavelength_nm]),
+    )
+
+
+@measurement_plan
+def trpl_map(
+    ins: Instruments,
+    start_nm: Wavelength = 466.0,
+    stop_nm: Wavelength = 546.0,
+    step_nm: Wavelength = 1.0,
+    dwell_s: Seconds = 10.0,
+    order: Literal["ascending", "interleaved"] = "ascending",
+    binwidth_ps: Picoseconds = 100,
+    lines_per_mm: Seconds = 600.0,
+    entrance_slit_um: Seconds = 100.0,
+    exit_slit_um: Seconds = 100.0,
+    l1: Lens = "in",
+    intensity_permille: Permille | None = None,
+    repetition_rate_Hz: Seconds | None = None,
+    md: Metadata | None = None,
+) -> Measurement:
+    """Decays across the line: one event, with its read-back wavelength, at every step.
+
+    Args:
+        ins: the instruments.
+        start_nm: first centre wavelength.
+        stop_nm: last centre wavelength, included.
+        step_nm: step of the centre wavelength; independent of the bandwidth.
+        dwell_s: time of counting at each wavelength.
+        order: "interleaved" goes up on even points and back on odd ones, which separates drift and bleaching
+            from spectrum.
+        binwidth_ps: bin width of the decay histograms.
+        lines_per_mm: grating.
+        entrance_slit_um: entrance slit.
+        exit_slit_um: exit slit; it sets the detected bandwidth.
+        l1: "in" for wide-field excitation, "out" for the focused spot.
+        intensity_permille: laser intensity; None = the profile's.
+        repetition_rate_Hz: laser rate; None = the profile's.
+        md: more keys for the start document.
+    """
+    if stop_nm < start_nm:
+        raise LimitError("trpl_map", f"stop_nm={stop_nm:g} is below start_nm={start_nm:g}", "exchange them")
+    excitation = _excitation(ins, intensity_permille, repetition_rate_Hz)
+    wavelengths_nm = (start_nm + step_nm * np.arange(int((stop_nm - start_nm) / step_nm + 1e-6) + 1)).tolist()
+    if order == "interleaved":
+        wavelengths_nm = wavelengths_nm[::2] + wavelengths_nm[1::2][::-1]
+    turret = ins.spectrograph.turret_of(lines_per_mm)
+    for wavelength_nm in (start_nm, stop_nm):
+        check_wavelength(ins, turret, wavelength_nm)
+    return Measurement(
+        path=BeamPath("hbt", l1, "in", lines_per_mm, wavelengths_nm[0], entrance_slit_um, exit_slit_um),
+        excitation=excitation,
+        configure=_photon_settings(ins, "decay", dwell_s, excitation.repetition_rate_Hz, binwidth_ps),
+        detectors=[ins.cryostat, ins.hbt],
+        events=lambda: wavelength_scan(
+            ins.spectrograph, wavelengths_nm, [ins.cryostat, ins.hbt], [ins.spectrograph.centre_wavelength_nm]
+        ),
+        md={"num_points": len(wavelengths_nm)},
+    )
+
+
+@measurement_plan
+def g2(
+    ins: Instruments,
+    duration_s: Seconds = 60.0,
+    wavelengths_nm: Annotated[list[Wavelength], Field(min_length=1)] = [525.0],  # noqa: B006 - never changed
+    binwidth_ps: Picoseconds = 1000,
+    side_peaks: Annotated[int, Field(ge=1, le=1000)] = 20,
+    decay_binwidth_ps: Picoseconds = 100,
+    lines_per_mm: Seconds = 600.0,
+    entrance_slit_um: Seconds = 100.0,
+    exit_slit_um: Seconds = 100.0,
+    l1: Lens = "in",
+    intensity_permille: Permille | None = None,
+    repetition_rate_Hz: Seconds | None = None,
+    md: Metadata | None = None,
+) -> Measurement:
+    """Photon correlation of the two SPADs, spectrally selected; the decays of the same photons come along.
+
+    Args:
+        ins: the instruments.
+        duration_s: time of counting at each wavelength.
+        wavelengths_nm: centres of the detected bands, one event each.
+        binwidth_ps: bin width of the delay histogram.
+        side_peaks: laser periods on either side of zero delay that the histogram covers.
+        decay_binwidth_ps: bin width of the decay histograms.
+        lines_per_mm: grating.
+        entrance_slit_um: entrance slit.
+        exit_slit_um: exit slit; it sets the detected bandwidth.
+        l1: "in" for wide-field excitation, "out" for the focused spot.
+        intensity_permille: laser intensity; None = the profile's.
+        repetition_rate_Hz: laser rate; None = the profile's.
+        md: more keys for the start document.
+    """
+    excitation = _excitation(ins, intensity_permille, repetition_rate_Hz)
+    rate_Hz = excitation.repetition_rate_Hz
+    half_bins = round((side_peaks + 0.5) * 1e12 / rate_Hz / binwidth_ps)
+    turret = ins.spectrograph.turret_of(lines_per_mm)
+    for wavelength_nm in wavelengths_nm:
+        check_wavelength(ins, turret, wavelength_nm)
+    return Measurement(
+        path=BeamPath("hbt", l1, "in", lines_per_mm, wavelengths_nm[0], entrance_slit_um, exit_slit_um),
+        excitation=excitation,
+        configure=[
+            *_photon_settings(ins, "decay+g2", duration_s, rate_Hz, decay_binwidth_ps),
+            (ins.hbt.g2_binwidth_ps, binwidth_ps),
+            (ins.hbt.g2_bins, 2 * half_bins + 1),
+        ],
+        detectors=[ins.cryostat, ins.hbt],
+        events=lambda: wavelength_scan(
+            ins.spectrograph, wavelengths_nm, [ins.cryostat, ins.hbt], [ins.spectrograph.centre_wavelength_nm]
+        ),
+    )
+
+
+@measurement_plan
+def dark(
+    ins: Instruments,
+    exposure_s: Seconds = 1.0,
+    frames: Count = 10,
+    md: Metadata | None = None,
+) -> Measurement:
+    """Dark frames and SPAD dark rates: laser locked, shutter closed, exit port at the camera.
+
+    Args:
+        ins: the instruments.
+        exposure_s: exposure of one frame; the SPADs count for as long.
+        frames: number of frames.
+        md: more keys for the start document.
+    """
+    return Measurement(
+        path=BeamPath(port="camera"),
+        excitation=None,
+        configure=[
+            *_camera_settings(ins, exposure_s, frames),
+            (ins.hbt.record, "rates"),
+            (ins.hbt.duration_s, exposure_s),
+        ],
+        detectors=[ins.cryostat, ins.camera, ins.hbt],
+        events=lambda: events(frames, [ins.cryostat, ins.camera, ins.hbt]),
+    )

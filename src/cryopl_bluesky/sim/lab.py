@@ -1,0 +1,68 @@
+"""The virtual lab as a whole: one bench, and something at each vendor's boundary that looks at it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from cryopl_bluesky.clock import Clock, SystemClock
+from cryopl_bluesky.config import BenchSettings
+from cryopl_bluesky.drivers.vendors import Vendors
+from cryopl_bluesky.sim import andor
+from cryopl_bluesky.sim.attodry import AttoDryServer
+from cryopl_bluesky.sim.bench import Bench
+from cryopl_bluesky.sim.clock import BenchClock
+from cryopl_bluesky.sim.flip_mount import MffBackend
+from cryopl_bluesky.sim.sample import Sample
+from cryopl_bluesky.sim.sepia2 import Sepia2Library
+from cryopl_bluesky.sim.thermal import ThermalModel
+from cryopl_bluesky.sim.timetagger.module import make_module
+
+FLIP_MOUNTS = {"37000001": "l1", "37000005": "l5"}
+"""Serial numbers of the two flip mounts on the bench."""
+
+
+class VirtualLab:
+    """Stands in for the instruments below the drivers.
+
+    Args:
+        settings: what is on the bench and how fast its time runs.
+
+    Attributes:
+        bench: the physical state behind all instruments: the truth that tests compare with.
+        clock: the time of the bench.
+    """
+
+    def __init__(self, settings: BenchSettings):
+        # At speed 1 bench time is real time, and the real clock is the better one.
+        self.clock: Clock = SystemClock() if settings.speed == 1 else BenchClock(settings.speed)
+        self.bench = Bench(
+            clock=self.clock,
+            sample=Sample.named(settings.sample),
+            thermal=ThermalModel(sample_K=settings.initial_temperature_K),
+            seed=settings.seed,
+            replay=settings.replay,
+        )
+        self._cryostat = AttoDryServer(self.bench)
+        self._uninstall_andor: Callable[[], None] | None = None
+
+    def install(self) -> Vendors:
+        """Put the virtual libraries where the drivers will look, and start the cryostat's controller.
+
+        Returns:
+            What the drivers get their vendors' libraries from.
+        """
+        self._uninstall_andor = andor.install(self.bench)
+        address = self._cryostat.start()
+        return Vendors(
+            timetagger=lambda: make_module(self.bench),
+            sepia2=lambda path: Sepia2Library(self.bench),
+            flip_mount=lambda serial: MffBackend(self.bench, element=FLIP_MOUNTS[serial]),
+            attodry=lambda host, port: address,
+        )
+
+    def uninstall(self) -> None:
+        """Take everything away again."""
+        self._cryostat.stop()
+        if self._uninstall_andor is not None:
+            self._uninstall_andor()
+            self._uninstall_andor = None

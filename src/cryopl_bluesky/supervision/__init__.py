@@ -1,0 +1,1 @@
+"""What watches over a session: the safe state, whatever ended a plan."""

@@ -1,0 +1,66 @@
+"""The safe state: laser locked, SPAD path dark.
+
+Plans leave it behind by themselves. This is the second line, for the ways out on which no plan runs its clean-up:
+`RE.halt()`, an error in the engine, the end of the process.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterable
+
+from cryopl_bluesky.devices.base import Instrument
+
+log = logging.getLogger(__name__)
+
+SAFE_TIMEOUT_S = 10.0
+
+
+def make_safe(instruments: Iterable[Instrument], timeout_s: float = SAFE_TIMEOUT_S) -> list[str]:
+    """Make all instruments safe at the same time, one failing or hanging instrument not hindering the others.
+
+    Args:
+        instruments: whose `make_safe` is called.
+        timeout_s: real seconds that each may take.
+
+    Returns:
+        One line for each instrument that could not be made safe; empty when all is well.
+    """
+    problems: dict[str, str] = {}
+
+    def attempt(instrument: Instrument) -> None:
+        try:
+            instrument.make_safe()
+        except Exception as error:  # noqa: BLE001 - whatever one instrument raises, the others must still be tried
+            problems[instrument.name] = f"{instrument.name} could not be made safe: {error}"
+
+    threads = {
+        instrument.name: threading.Thread(target=attempt, args=(instrument,), daemon=True, name=f"safe-{instrument.name}")
+        for instrument in instruments
+    }
+    for thread in threads.values():
+        thread.start()
+    for name, thread in threads.items():
+        thread.join(timeout_s)
+        if thread.is_alive():
+            problems[name] = f"{name} was not safe after {timeout_s:g} s; switch it off by hand"
+    for problem in problems.values():
+        log.error(problem)
+    return list(problems.values())
+
+
+class SafeStateKeeper:
+    """A RunEngine `state_hook` that makes the instruments safe whenever the engine stops running a plan.
+
+    Args:
+        instruments: all instruments of the session.
+    """
+
+    def __init__(self, instruments: Iterable[Instrument]):
+        self._instruments = list(instruments)
+
+    def __call__(self, new_state: str, old_state: str | None) -> None:
+        """Called by the RunEngine on each change of state."""
+        if new_state in ("idle", "panicked") and old_state not in (None, "idle"):
+            make_safe(self._instruments)
