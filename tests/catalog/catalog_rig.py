@@ -1,0 +1,174 @@
+"""Small devices and a complete path RunEngine -> journal -> feeder -> catalog, for the tests of the catalog."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from bluesky import RunEngine
+from ophyd import Component as Cpt
+from ophyd import Device, Signal
+from ophyd.sim import NullStatus
+from tiled.utils import ensure_uri
+
+from cryopl_bluesky.catalog.access import open_catalog
+from cryopl_bluesky.catalog.folder import DataFolder
+from cryopl_bluesky.catalog.journal import Journal
+from cryopl_bluesky.catalog.metadata import PersistentMetadata
+from cryopl_bluesky.catalog.recovery import delivered_list
+from cryopl_bluesky.catalog.writer import Feeder
+
+HEIGHT, WIDTH, BINS = 24, 32, 64
+
+
+def frame(index: int) -> np.ndarray:
+    return (np.arange(HEIGHT * WIDTH, dtype="<u2").reshape(HEIGHT, WIDTH) + 60_000 + index).astype("<u2")
+
+
+def histogram(index: int) -> np.ndarray:
+    return np.arange(BINS, dtype="<i8") * (2**40) + index
+
+
+def spectrum(index: int) -> np.ndarray:
+    values = np.linspace(1.0, 2.0, BINS) / 3 + index
+    values[3] = np.nan
+    values[4] = np.inf
+    return values
+
+
+class FrameWriter(Device):
+    """Writes one HDF5 file a run (SWMR), one frame a trigger."""
+
+    exposure_s = Cpt(Signal, value=0.1, kind="config")
+    mean_adu = Cpt(Signal, value=0.0, kind="hinted")
+
+    def __init__(self, prefix: str = "", *, directory: Path, **kwargs: Any):
+        super().__init__(prefix, **kwargs)
+        self.directory = directory
+        self.rewindable = Signal(name=f"{self.name}_rewindable", value=False)
+        self.key = f"{self.name}_image"
+        self.index = self.told = 0
+
+    def stage(self) -> list[object]:
+        path = self.directory / f"{uuid.uuid4().hex}.h5"
+        self.file = h5py.File(path, "w", libver="latest")
+        shape, chunk = (0, HEIGHT, WIDTH), (1, HEIGHT, WIDTH)
+        maxshape = (None, HEIGHT, WIDTH)
+        self.frames = self.file.create_dataset("frames", shape=shape, maxshape=maxshape, chunks=chunk, dtype="<u2")
+        self.file.swmr_mode = True
+        self.resource = {
+            "uid": str(uuid.uuid4()), "data_key": self.key, "mimetype": "application/x-hdf5",
+            "uri": ensure_uri(str(path)),
+            "parameters": {"dataset": "frames", "chunk_shape": [1, HEIGHT, WIDTH], "swmr": True},
+        }
+        self.index = self.told = 0
+        return super().stage()
+
+    def unstage(self) -> list[object]:
+        self.file.close()
+        return super().unstage()
+
+    def trigger(self) -> NullStatus:
+        self.frames.resize(self.index + 1, axis=0)
+        self.frames[self.index] = frame(self.index)
+        self.frames.flush()
+        self.mean_adu.put(float(frame(self.index).mean()))
+        self.index += 1
+        return NullStatus()
+
+    def describe(self) -> dict[str, Any]:
+        image = {"source": "file", "dtype": "array", "shape": [HEIGHT, WIDTH], "dtype_numpy": "<u2",
+                 "external": "STREAM:"}
+        return {**super().describe(), self.key: image}
+
+    def get_index(self) -> int:
+        return self.index
+
+    def collect_asset_docs(self, index: int | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
+        stop = self.index if index is None else min(index, self.index)
+        if stop <= self.told:
+            return
+        if self.told == 0:
+            yield "stream_resource", dict(self.resource)
+        yield "stream_datum", {
+            "uid": f"{self.resource['uid']}/{self.told}", "stream_resource": self.resource["uid"], "descriptor": "",
+            "indices": {"start": self.told, "stop": stop}, "seq_nums": {"start": 0, "stop": 0},
+        }
+        self.told = stop
+
+
+class Reader:
+    """A bare readable with one key of each kind; `late` is an integer at first and no integer later."""
+
+    name = "tagger"
+    parent = None
+
+    def __init__(self) -> None:
+        self.index = 0
+
+    def trigger(self) -> NullStatus:
+        self.index += 1
+        return NullStatus()
+
+    def values(self) -> dict[str, Any]:
+        i = self.index - 1
+        return {
+            "tagger_counts": 2**40 + i, "tagger_rate_Hz": 0 if i == 0 else i + 0.5, "tagger_ok": i % 2 == 0,
+            "tagger_note": f"nö {i}", "tagger_decay": histogram(i), "tagger_spectrum": spectrum(i),
+            "tagger_late": i if i < 2 else i + 0.25,
+        }
+
+    def read(self) -> dict[str, Any]:
+        return {key: {"value": value, "timestamp": 1.0} for key, value in self.values().items()}
+
+    def describe(self) -> dict[str, Any]:
+        scalar = {"source": "test", "shape": []}
+        return {
+            "tagger_counts": {**scalar, "dtype": "integer", "dtype_numpy": "<i8"},
+            "tagger_rate_Hz": {**scalar, "dtype": "number", "dtype_numpy": "<f8"},
+            "tagger_ok": {**scalar, "dtype": "boolean"},
+            "tagger_note": {**scalar, "dtype": "string"},
+            "tagger_decay": {"source": "test", "shape": [BINS], "dtype": "array", "dtype_numpy": "<i8"},
+            "tagger_spectrum": {"source": "test", "shape": [BINS], "dtype": "array", "dtype_numpy": "<f8"},
+            "tagger_late": {**scalar, "dtype": "integer"},
+        }
+
+    def read_configuration(self) -> dict[str, Any]:
+        return {"tagger_binwidth_ps": {"value": 16, "timestamp": 1.0}}
+
+    def describe_configuration(self) -> dict[str, Any]:
+        return {"tagger_binwidth_ps": {"source": "test", "shape": [], "dtype": "integer"}}
+
+
+class Rig:
+    """All the parts of a session that the catalog needs."""
+
+    def __init__(self, data_dir: Path, *, feed: bool = True):
+        self.folder = DataFolder.at(data_dir).create()
+        self.catalog = open_catalog(self.folder) if feed else None
+        self.feeder = None
+        if self.catalog is not None:
+            delivered = delivered_list(self.folder)
+            self.feeder = Feeder(self.folder.journal, self.catalog.connect, on_delivered=delivered.add)
+        self.journal = Journal(self.folder.journal, self.feeder.notify if self.feeder else None)
+        metadata = PersistentMetadata(self.folder.metadata)
+        self.RE = RunEngine(metadata, scan_id_source=metadata.next_scan_id, context_managers=[])
+        self.RE.subscribe(self.journal)
+        self.camera = FrameWriter(name="camera", directory=self.folder.frames)
+        self.tagger = Reader()
+
+    def close(self) -> None:
+        if self.feeder is not None:
+            self.feeder.close()
+        self.journal.close()
+        if self.catalog is not None:
+            self.catalog.close()
+
+
+def pause(seconds: float) -> None:
+    threading.Event().wait(seconds)
