@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 from ophyd import Device, Signal
 from ophyd.status import Status
 
+from cryopl_bluesky.devices.status import WorkStatus
 from cryopl_bluesky.drivers.errors import LimitError, check_limits
 
 REFRESH_TIMEOUT_S = 60.0
@@ -73,7 +74,8 @@ class Quantity(Signal):
 
     def put(self, value: Any, **kwargs: Any) -> None:
         """Store a read-back (coerced to the declared type)."""
-        super().put(self._coerce(value), **kwargs)
+        # The instrument is right even when its read-back lies a rounding error outside the limits.
+        super().put(self._coerce(value), force=True, **kwargs)
 
     def check_value(self, value: Any, **kwargs: Any) -> None:
         """Refuse a value outside limits or choices.
@@ -136,8 +138,8 @@ class Instrument(Device):
         Returns:
             A Status that finishes with the work.
         """
-        status = _NamedStatus(self, timeout=timeout_s, what=what)
-        self._executor.submit(function).add_done_callback(lambda future: _conclude(status, future))
+        status = WorkStatus(self, timeout_s, what)
+        self._executor.submit(function).add_done_callback(status.conclude)
         return status
 
     def call(self, function: Callable[[], Any], timeout_s: float) -> Any:
@@ -161,28 +163,3 @@ class Instrument(Device):
     def shutdown(self) -> None:
         """Make safe, then release the owner thread and the driver; the device cannot be used afterwards."""
         self._executor.shutdown(wait=False, cancel_futures=True)
-
-
-class _NamedStatus(Status):
-    """A Status whose text says what was asked of which device."""
-
-    def __init__(self, device: Device, timeout: float, what: str):
-        self.device, self.what = device, what
-        super().__init__(timeout=timeout)
-
-    def __repr__(self) -> str:
-        return f"<{self.device.name}: {self.what}, done={self.done}>"
-
-    __str__ = __repr__
-
-
-def _conclude(status: Status, future: Future[Any]) -> None:
-    if status.done:
-        return
-    error = None if future.cancelled() else future.exception()
-    if future.cancelled():
-        status.set_exception(RuntimeError(f"{status}: cancelled because the device was shut down"))
-    elif error is not None:
-        status.set_exception(error)  # pyright: ignore[reportArgumentType]
-    else:
-        status.set_finished()
