@@ -1,0 +1,17 @@
+"""Pure numpy/scipy functions that turn counts into numbers with honest errors.
+
+Nothing in here knows about instruments, runs or catalogs; everybody may use it. The modules are
+
+* `units`        constants and nm <-> eV,
+* `optics`       the microscope's three equations, magnification, fluence,
+* `spectra`      frames -> electrons -> spectra -> fitted lines,
+* `lifetimes`    reconvolution fits of decays with the Poisson likelihood,
+* `g2`           pulsed g2(0) with exact intervals,
+* `temperature`  closed forms of line energy, width and intensity against temperature.
+"""
+
+from __future__ import annotations
+
+from ._checks import AnalysisError, FitError
+
+__all__ = ["AnalysisError", "FitError"]
