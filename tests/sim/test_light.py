@@ -81,8 +81,10 @@ def test_reference_rates():
         lambda bench: setattr(bench.optics, "shutter_open", False),
         lambda bench: setattr(bench.optics, "port", "camera"),
         lambda bench: bench.optics.moving.add("l5"),
+        lambda bench: setattr(bench.optics, "entrance_slit_um", 0.0),
+        lambda bench: setattr(bench.optics, "exit_slit_um", 0.0),
     ],
-    ids=["laser off", "shutter closed", "other port", "moving"],
+    ids=["laser off", "shutter closed", "other port", "moving", "entrance closed", "exit closed"],
 )
 def test_dark_states(change):
     bench = make_bench(**HBT)

@@ -43,8 +43,9 @@ def fwhm(profile, step=1.0):
         lambda bench: setattr(bench.optics, "shutter_open", False),
         lambda bench: setattr(bench.optics, "port", "hbt"),
         lambda bench: bench.optics.moving.add("turret"),
+        lambda bench: setattr(bench.optics, "entrance_slit_um", 0.0),
     ],
-    ids=["laser off", "no power", "shutter closed", "other port", "moving"],
+    ids=["laser off", "no power", "shutter closed", "other port", "moving", "slit closed"],
 )
 def test_dark_states(change):
     bench = make_bench()

@@ -88,7 +88,7 @@ def _light(sample: Sample, path: LightPath) -> SpadLight:
     pulsed = path.laser_mode == "pulsed"
     repetition_rate_Hz = path.repetition_rate_Hz if pulsed else None
     pulse_fwhm_ps = path.pulse_fwhm_ps if pulsed else 0.0
-    reachable = path.open and path.port == "hbt"
+    reachable = path.open and path.port == "hbt" and path.exit_slit_um > 0.0
     room_light_Hz = path.room_light_Hz if reachable else 0.0
     if not (reachable and path.excited):
         return SpadLight(0.0, (1.0,), (1.0,), 1.0, repetition_rate_Hz, pulse_fwhm_ps, room_light_Hz)

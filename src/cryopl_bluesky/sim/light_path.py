@@ -102,7 +102,7 @@ class LightPath:
     @property
     def open(self) -> bool:
         """Light from the slit can reach the detector of the chosen port."""
-        return self.shutter_open and not self.moving
+        return self.shutter_open and not self.moving and self.entrance_slit_um > 0.0
 
     @property
     def excited(self) -> bool:
@@ -190,9 +190,7 @@ def slit_pair_transmission(offset_um: FloatArray, image_um: float, exit_um: floa
         return sigma_um * (u * ndtr(u) + np.exp(-0.5 * u**2) / np.sqrt(2.0 * np.pi))
 
     outer_um, inner_um = (exit_um + image_um) / 2.0, (exit_um - image_um) / 2.0
-    return (
-        ramp(offset_um + outer_um)
-        - ramp(offset_um + inner_um)
-        - ramp(offset_um - inner_um)
-        + ramp(offset_um - outer_um)
-    ) / image_um
+    outer = ramp(offset_um + outer_um) + ramp(offset_um - outer_um)
+    inner = ramp(offset_um + inner_um) + ramp(offset_um - inner_um)
+    # Far off, rounding leaves +-1e-16 of the difference; photon numbers must not be negative.
+    return np.maximum(outer - inner, 0.0) / image_um
