@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import bluesky.plans as bp
 import h5py
 import numpy as np
 from bluesky import RunEngine
@@ -19,6 +20,7 @@ from tiled.utils import ensure_uri
 from cryopl_bluesky.catalog.access import open_catalog
 from cryopl_bluesky.catalog.folder import DataFolder
 from cryopl_bluesky.catalog.journal import Journal
+from cryopl_bluesky.catalog.load import load_measurement
 from cryopl_bluesky.catalog.metadata import PersistentMetadata
 from cryopl_bluesky.catalog.recovery import delivered_list
 from cryopl_bluesky.catalog.writer import Feeder
@@ -172,3 +174,37 @@ class Rig:
 
 def pause(seconds: float) -> None:
     threading.Event().wait(seconds)
+
+
+def measure(rig: Rig, points: int, *, md: dict | None = None, detectors: list | None = None) -> str:
+    rig.tagger.index = 0
+    detectors = [rig.camera, rig.tagger] if detectors is None else detectors
+    (uid,) = rig.RE(bp.count(detectors, num=points), **(md or {}))
+    return uid
+
+
+def assert_whole(client, uid: str, points: int) -> None:
+    """All rows, arrays and frames of a run are in the catalog exactly as measured."""
+    run = load_measurement(client[uid])
+    assert run.num_events == points
+    assert list(run.data["seq_num"]) == list(range(1, points + 1))
+    expected = {
+        "tagger_counts": np.array([2**40 + i for i in range(points)], dtype="<i8"),
+        "tagger_rate_Hz": np.array([0] + [i + 0.5 for i in range(1, points)], dtype="<f8"),
+        "tagger_ok": np.array([i % 2 == 0 for i in range(points)]),
+        "tagger_note": np.array([f"nö {i}" for i in range(points)]),
+        "tagger_decay": np.stack([histogram(i) for i in range(points)]),
+        "tagger_spectrum": np.stack([spectrum(i) for i in range(points)]),
+        # Integers as announced, unless the third event brings a fraction.
+        "tagger_late": np.array([i if i < 2 else i + 0.25 for i in range(points)]),
+        "camera_mean_adu": np.array([frame(i).mean() for i in range(points)]),
+    }
+    for key, values in expected.items():
+        assert run.data[key].dtype.kind == values.dtype.kind and run.data[key].shape == values.shape, key
+        if values.dtype.kind != "U":
+            assert run.data[key].dtype == values.dtype, key
+        np.testing.assert_array_equal(run.data[key], values, err_msg=key)
+    images = run.frames["camera_image"]
+    assert images.shape == (points, HEIGHT, WIDTH) and images.dtype == np.dtype("<u2")
+    np.testing.assert_array_equal(images[points - 1], frame(points - 1))
+    np.testing.assert_array_equal(images[:, 3:5, 7], np.stack([frame(i)[3:5, 7] for i in range(points)]))

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from cryopl_bluesky.catalog.queries import RunNotFoundError, find_run, series_runs
+
+if TYPE_CHECKING:
+    from tiled.client.container import Container
+
+#: How often, and after which pause (real seconds), a run that is still going on is asked for again.
+ATTEMPTS_WHILE_RUNNING = 5
+PAUSE_S = 0.3
 
 
 @dataclass(frozen=True)
@@ -33,6 +43,23 @@ class RunData:
         return len(self.data["seq_num"]) if "seq_num" in self.data else 0
 
 
+def load_target(client: Container, text: str) -> list[RunData]:
+    """Read what the user means: one run, or all successful runs of a series.
+
+    Args:
+        client: Tiled client of the catalog's root.
+        text: what `find_run` takes; else what `series_runs` takes.
+
+    Raises:
+        RunNotFoundError: neither a run nor a series is called like this.
+    """
+    try:
+        return [load_measurement(find_run(client, text))]
+    except RunNotFoundError:
+        runs = [load_measurement(run) for run in series_runs(client, text)]
+    return [run for run in runs if run.stop is not None and run.stop["exit_status"] == "success"]
+
+
 def load_measurement(run: Any, stream: str = "primary") -> RunData:
     """Read a run's stream, whether the run is complete or still going on.
 
@@ -46,6 +73,20 @@ def load_measurement(run: Any, stream: str = "primary") -> RunData:
     Raises:
         ValueError: the run is complete, yet its columns have different lengths.
     """
+    import httpx
+
+    pause = threading.Event()
+    for _ in range(ATTEMPTS_WHILE_RUNNING - 1):
+        try:
+            return _load(run, stream)
+        except (KeyError, httpx.HTTPError):
+            if run.metadata.get("stop"):
+                raise
+            pause.wait(PAUSE_S)  # the feeder is writing this run anew just now
+    return _load(run, stream)
+
+
+def _load(run: Any, stream: str) -> RunData:
     run.refresh()
     start, stop = dict(run.metadata["start"]), run.metadata.get("stop")
     try:
@@ -53,35 +94,30 @@ def load_measurement(run: Any, stream: str = "primary") -> RunData:
     except KeyError:
         return RunData(start, stop, {}, {}, {})
     specs: Mapping[str, Any] = node.metadata.get("data_keys", {})
-    # The table last: arrays and frames of an event are stored before its row, so every row then has them.
-    columns: dict[str, np.ndarray] = {}
+    # The rows first: the arrays of an event are stored before its row, so each row read has its arrays.
+    data = _rows(node, specs)
+    events = min((len(values) for values in data.values()), default=0)
     frames: dict[str, Any] = {}
-    tables: list[Any] = []
-    for key, part in _parts(node):
+    lengths = {"rows": events}
+    for key, part in node.items():
         if key in specs and "external" in specs[key]:
             frames[key] = part
         elif key in specs:
-            columns[key] = np.asarray(part.read())
-        else:
-            tables.append(part)
-    rows = _table_columns(tables, specs)
-    data = _aligned({**rows, **columns}, stop, start["uid"])
+            data[key] = np.asarray(part[:events])  # it may have grown meanwhile
+            lengths[key] = part.shape[0]
+    if stop and len(set(lengths.values())) > 1:
+        raise ValueError(f"run {start['uid'][:8]}: columns of different lengths: {lengths}")
     return RunData(start, stop, _configuration(node), data, frames)
 
 
-def _parts(node: Any) -> list[tuple[str, Any]]:
-    """Children of a stream: arrays, frames, and the tables `internal`, `internal_1`, ... last."""
-    return sorted(node.items(), key=lambda item: item[0].startswith("internal"))
-
-
-def _table_columns(tables: list[Any], specs: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    columns: dict[str, np.ndarray] = {}
-    for table in tables:
-        frame = table.read()
-        for key in frame.columns:
-            if not key.startswith("ts_"):
-                columns[key] = _typed(frame[key].to_numpy(), specs.get(key))
-    return columns
+def _rows(node: Any, specs: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Columns of the tables `internal`, `internal_1`, ... (wide streams have several)."""
+    tables = [part.read() for key, part in node.items() if key not in specs and key.startswith("internal")]
+    events = min((len(table) for table in tables), default=0)
+    return {
+        key: _typed(table[key].to_numpy()[:events], specs.get(key))
+        for table in tables for key in table.columns if not key.startswith("ts_")
+    }
 
 
 def _typed(values: np.ndarray, spec: Mapping[str, Any] | None) -> np.ndarray:
@@ -101,11 +137,3 @@ def _configuration(node: Any) -> dict[str, Any]:
     """Values of all devices' configuration, flat."""
     devices: Mapping[str, Any] = node.metadata.get("configuration", {})
     return {key: value for device in devices.values() for key, value in device.get("data", {}).items()}
-
-
-def _aligned(columns: dict[str, np.ndarray], stop: Any, uid: str) -> dict[str, np.ndarray]:
-    lengths = {key: len(values) for key, values in columns.items()}
-    if len(set(lengths.values())) > 1 and stop:
-        raise ValueError(f"run {uid[:8]}: columns of different lengths: {lengths}")
-    shortest = min(lengths.values(), default=0)
-    return {key: values[:shortest] for key, values in columns.items()}

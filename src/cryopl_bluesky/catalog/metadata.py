@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import os
 from collections.abc import Iterator, Mapping, MutableMapping
@@ -55,6 +56,9 @@ class PersistentMetadata(MutableMapping[str, Any]):
 
     def __len__(self) -> int:
         return len(self._values)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> dict[str, Any]:
+        return copy.deepcopy(self._values, memo)  # the RunEngine copies it at each start, locks cannot be
 
     def __repr__(self) -> str:
         return f"PersistentMetadata({self._values!r})"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import secrets
 import sqlite3
 import threading
@@ -147,6 +148,7 @@ class EmbeddedServer:
         import uvicorn
         from tiled.server.app import build_app_from_config
 
+        logging.getLogger("tiled.server").setLevel(logging.WARNING)  # it greets with its version on stderr
         self.api_key = secrets.token_hex(32)
         prepare_databases(folder)
         app = build_app_from_config(tiled_config(folder, self.api_key))

@@ -117,11 +117,12 @@ class Feeder:
                 last_error=next((run.error for run in runs if run.error), None),
             )
 
-    def wait_until_delivered(self, timeout_s: float) -> bool:
+    def wait_until_delivered(self, timeout_s: float, *, skip_failing: bool = False) -> bool:
         """Wait until everything now in the journal is visible in the catalog.
 
         Args:
             timeout_s: longest wait, real seconds.
+            skip_failing: do not wait for runs whose last attempt failed.
 
         Returns:
             False when the time was over first; `status()` says why.
@@ -129,7 +130,7 @@ class Feeder:
         with self._changed:
             wanted = {uid: (run.documents, run.ended) for uid, run in self._pending.items()}
             self._wake.set()
-            return self._changed.wait_for(lambda: self._reached(wanted), timeout_s)
+            return self._changed.wait_for(lambda: self._reached(wanted, skip_failing), timeout_s)
 
     def close(self, timeout_s: float = 30.0) -> bool:
         """Deliver what can be delivered and end the thread. What is left stays in the journal.
@@ -140,24 +141,21 @@ class Feeder:
         Returns:
             Whether everything was delivered.
         """
-        delivered = not self._failing() and self.wait_until_delivered(timeout_s)
+        self.wait_until_delivered(timeout_s, skip_failing=True)
         self._closing = True
         self._wake.set()
         self._thread.join(5.0)
-        return delivered
-
-    def _failing(self) -> bool:
-        """Whether the last attempt failed; one more attempt is not worth waiting for at the end."""
-        with self._changed:
-            return any(run.failures for run in self._pending.values())
+        return self.status().pending_documents == 0
 
     def _delivery(self, uid: str, *, replaces: bool) -> RunDelivery:
         return RunDelivery(self._directory / f"{uid}.jsonl", replaces=replaces)
 
-    def _reached(self, wanted: dict[str, tuple[int, bool]]) -> bool:
+    def _reached(self, wanted: dict[str, tuple[int, bool]], skip_failing: bool) -> bool:
         for uid, (documents, ended) in wanted.items():
             run = self._pending.get(uid)
-            if run is not None and (ended or run.delivery.documents_delivered < documents):
+            if run is None or (skip_failing and run.failures):
+                continue
+            if ended or run.delivery.documents_delivered < documents:
                 return False
         return True
 
@@ -207,5 +205,6 @@ class Feeder:
             if run.error is None:
                 log.warning("catalog: run %s waits in the journal: %s", run.delivery.uid[:8], error)
             run.failures += 1
+            self._changed.notify_all()
             run.error = f"{type(error).__name__}: {error}"
             run.not_before = time.monotonic() + min(LONGEST_BACK_OFF_S, self._period_s * 2.0**run.failures)
