@@ -1,0 +1,345 @@
+"""Driver of the Time Tagger with two SPADs and the laser's sync (Hanbury Brown-Twiss interferometer).
+
+Channels: SPAD 1, SPAD 2 and the sync on the leading edges of their pulses. The sync passes the conditional filter
+only after a photon (`facts/swabian.md` section 6) and is shifted back by one laser period, so that a decay histogram
+runs forward: start = the pulse before the photon. The other edge of the sync input is not filtered but divided to
+about 100 kHz: it measures the laser's rate during every acquisition.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+from cryopl_bluesky.clock import Clock
+from cryopl_bluesky.drivers.errors import (
+    InstrumentError,
+    InstrumentTimeoutError,
+    NotConnectedError,
+    check_limits,
+)
+from cryopl_bluesky.drivers.tagger_acquisition import Acquisition, AcquisitionSettings, RunningAcquisition
+
+log = logging.getLogger(__name__)
+
+PS_PER_S = 1e12
+_LEVEL_TOLERANCE_V = 0.02
+_SYNC_TIMEOUT_MS = 5_000
+_MONITOR_HZ = 1e5
+_MOST_DIVIDER = 65_535
+_POLL_S = 0.01
+_EARLY_LOOK_S = 0.1
+_OVERTIME_S = 5.0
+
+
+def import_vendor_module() -> Any:
+    """The vendor's Python module, from the package or from the vendor's Windows installer.
+
+    Raises:
+        NotConnectedError: neither is installed.
+    """
+    problems = []
+    for name in ("Swabian.TimeTagger", "TimeTagger"):
+        try:
+            return importlib.import_module(name)
+        except ImportError as error:
+            problems.append(f"{name}: {error}")
+    raise NotConnectedError(
+        "hbt", f"the Time Tagger's Python module cannot be imported ({'; '.join(problems)})",
+        "pip install 'Swabian-TimeTagger>=2.22,<3', or the vendor's installer; there is none for macOS",
+    )
+
+
+@dataclass(frozen=True)
+class ChannelSettings:
+    """One input as it was read back.
+
+    Attributes:
+        channel: number, negative for the falling edge.
+        trigger_level_V: trigger level after rounding by the converter.
+        dead_time_ps: applied dead time.
+        input_delay_ps: applied delay.
+    """
+
+    channel: int
+    trigger_level_V: float
+    dead_time_ps: int
+    input_delay_ps: int
+
+
+class TimeTagger:
+    """A Time Tagger with two SPADs and the laser's sync.
+
+    Args:
+        module: the vendor's module (`Vendors.timetagger()`).
+        clock: the time waits live by.
+        name: instrument name for messages.
+        serial: serial number, "" for the only one.
+        spad1: channel of SPAD 1, negative for falling edges.
+        spad2: channel of SPAD 2.
+        sync: channel of the laser's sync.
+        trigger_levels_V: levels of SPAD 1, SPAD 2 and sync.
+        dead_time_ps: dead time of the SPAD channels, for example to remove double counts.
+        input_delays_ps: delays of SPAD 1, SPAD 2 and sync (cable correction from calibration).
+        conditional_filter: let the sync pass only after a photon; off only at low laser rates.
+        repetition_rate_Hz: laser rate until `set_repetition_rate` is called.
+    """
+
+    def __init__(
+        self, module: Any, clock: Clock, *, name: str = "hbt", serial: str = "", spad1: int = -1, spad2: int = -2,
+        sync: int = -3, trigger_levels_V: tuple[float, float, float] = (-0.4, -0.4, -0.4), dead_time_ps: int = 2_100,
+        input_delays_ps: tuple[int, int, int] = (0, 0, 0), conditional_filter: bool = True,
+        repetition_rate_Hz: float = 2.5e6,
+    ):
+        self.name, self.clock = name, clock
+        self.spad1, self.spad2, self.sync = spad1, spad2, sync
+        self.monitor = -sync
+        self.repetition_rate_Hz = repetition_rate_Hz
+        self.channels: dict[str, ChannelSettings] = {}
+        self.serial, self.model = serial, ""
+        self._vendor = module
+        self._wanted = dict(zip(("spad1", "spad2", "sync"), zip(
+            (spad1, spad2, sync), trigger_levels_V, (dead_time_ps, dead_time_ps, None), input_delays_ps, strict=True,
+        ), strict=True))
+        self._conditional_filter = conditional_filter
+        self._lock = threading.RLock()
+        self._tagger: Any = None
+        self._running: RunningAcquisition | None = None
+        self._stopped = threading.Event()
+
+    # --- connection ------------------------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Take the device and apply all settings, reading each back.
+
+        Raises:
+            NotConnectedError: no device, wrong serial number, or another program holds it.
+            InstrumentError: a channel is missing or a setting was not taken.
+        """
+        with self._lock:
+            if self._tagger is not None:
+                return
+            self._vendor.setUsageStatisticsStatus(self._vendor.UsageStatisticsStatus.Disabled)
+            self._vendor.setLogger(_log_line)
+            try:
+                tagger = self._vendor.createTimeTagger(self.serial)
+            except RuntimeError as error:
+                raise NotConnectedError(
+                    self.name, f"the Time Tagger cannot be opened: {error}",
+                    "check USB cable and power, the serial number in the profile, and close the vendor's lab software",
+                ) from error
+            self._tagger = tagger
+            try:
+                self.serial, self.model = tagger.getSerial(), tagger.getModel()
+                self._configure(tagger)
+                self.set_repetition_rate(self.repetition_rate_Hz)
+            except BaseException:
+                self.close()
+                raise
+
+    def close(self) -> None:
+        """Stop and release the device; may be called again."""
+        with self._lock:
+            if self._tagger is None:
+                return
+            self.stop()
+            self._running = None
+            tagger, self._tagger = self._tagger, None
+            self._vendor.freeTimeTagger(tagger)
+
+    def __enter__(self) -> TimeTagger:
+        self.open()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def _device(self) -> Any:
+        if self._tagger is None:
+            raise NotConnectedError(self.name, "the Time Tagger is not open", "open it first")
+        return self._tagger
+
+    def _configure(self, tagger: Any) -> None:
+        available = tagger.getChannelList()
+        for role, (channel, level_V, dead_time_ps, delay_ps) in self._wanted.items():
+            for number in {channel} | ({self.monitor} if role == "sync" else set()):
+                if number not in available:
+                    raise InstrumentError(
+                        self.name, f"channel {number} ({role}) is not among the licensed ones {tuple(available)}",
+                        "correct the channel in the profile",
+                    )
+            tagger.setTriggerLevel(channel, level_V)
+            applied_V = float(tagger.getTriggerLevel(channel))
+            self._expect(f"trigger level of {role} in V", level_V, applied_V, _LEVEL_TOLERANCE_V)
+            if dead_time_ps is not None:
+                tagger.setDeadtime(channel, dead_time_ps)
+            tagger.setInputDelay(channel, delay_ps)
+            applied_ps = int(tagger.getInputDelay(channel))
+            self._expect(f"delay of {role} in ps", delay_ps, applied_ps, 0)
+            self.channels[role] = ChannelSettings(channel, applied_V, int(tagger.getDeadtime(channel)), applied_ps)
+        triggers, filtered = ([self.spad1, self.spad2], [self.sync]) if self._conditional_filter else ([], [])
+        tagger.setConditionalFilter(trigger=triggers, filtered=filtered)
+        applied = sorted(tagger.getConditionalFilterTrigger()), sorted(tagger.getConditionalFilterFiltered())
+        if applied != (sorted(triggers), sorted(filtered)):
+            raise InstrumentError(self.name, f"the conditional filter reads back {applied}", "restart the tagger")
+
+    def _expect(self, what: str, wanted: float, applied: float, tolerance: float) -> None:
+        if not abs(applied - wanted) <= tolerance:
+            raise InstrumentError(self.name, f"{what} was set to {wanted:g} but reads {applied:g}",
+                                  "choose a value that the tagger can make")
+
+    def _settle(self, tagger: Any) -> None:
+        if not tagger.sync(timeout=_SYNC_TIMEOUT_MS):
+            raise InstrumentTimeoutError(
+                self.name, f"settings were not active within {_SYNC_TIMEOUT_MS / 1e3:g} s", "check the USB connection"
+            )
+
+    # --- settings --------------------------------------------------------------------------------------------
+
+    def set_repetition_rate(self, repetition_rate_Hz: float) -> float:
+        """Tell the tagger the laser's rate: the filtered sync is shifted back by this period.
+
+        Args:
+            repetition_rate_Hz: laser rate, 1 kHz to 100 MHz.
+
+        Returns:
+            The rate.
+        """
+        check_limits(self.name, "repetition_rate_Hz", repetition_rate_Hz, 1e3, 1e8, "Hz")
+        with self._lock:
+            tagger = self._device()
+            self._refuse_while_running("the repetition rate")
+            shift_ps = -round(PS_PER_S / repetition_rate_Hz) if self._conditional_filter else 0
+            tagger.setDelaySoftware(self.sync, shift_ps)
+            self._expect("software delay of the sync in ps", shift_ps, tagger.getDelaySoftware(self.sync), 0)
+            divider = min(_MOST_DIVIDER, max(1, int(repetition_rate_Hz / _MONITOR_HZ)))
+            tagger.setEventDivider(self.monitor, divider)
+            self._expect("event divider of the sync monitor", divider, tagger.getEventDivider(self.monitor), 0)
+            self._settle(tagger)
+            self.repetition_rate_Hz = repetition_rate_Hz
+            return repetition_rate_Hz
+
+    def configuration(self) -> dict[str, Any]:
+        """The tagger's own record of all its settings."""
+        with self._lock:
+            return dict(self._device().getConfiguration())
+
+    # --- acquisition -----------------------------------------------------------------------------------------
+
+    def start(self, settings: AcquisitionSettings) -> None:
+        """Start one synchronised acquisition and return at once.
+
+        Args:
+            settings: duration and what to record.
+
+        Raises:
+            LimitError: a setting is outside its limits.
+            InstrumentError: another acquisition runs.
+        """
+        settings.check(self.name)
+        with self._lock:
+            tagger = self._device()
+            self._refuse_while_running("an acquisition")
+            self._stopped.clear()
+            tagger.clearOverflows()
+            self._running = RunningAcquisition(
+                self._vendor, tagger, settings, instrument=self.name, spad1=self.spad1, spad2=self.spad2,
+                sync=self.sync, monitor=self.monitor, monitor_divider=tagger.getEventDivider(self.monitor),
+                repetition_rate_Hz=self.repetition_rate_Hz,
+            )
+
+    def _refuse_while_running(self, what: str) -> None:
+        if self.is_running():
+            raise InstrumentError(self.name, f"{what} cannot be set or started while an acquisition runs",
+                                  "wait for its end or stop it")
+
+    def is_running(self) -> bool:
+        """Whether an acquisition takes data."""
+        with self._lock:
+            return self._running is not None and self._running.is_running()
+
+    def stop(self) -> None:
+        """End a running acquisition now; `acquire` in another thread returns with an error."""
+        self._stopped.set()
+        with self._lock:
+            if self._running is not None:
+                self._running.stop()
+
+    def result(self) -> Acquisition:
+        """Data of the acquisition that has ended.
+
+        Raises:
+            InstrumentError: none was made, it still runs, tags were lost, a histogram is full, or the sync is wrong.
+        """
+        with self._lock:
+            if self._running is None:
+                raise InstrumentError(self.name, "there is no acquisition to read", "start one first")
+            if self._running.is_running():
+                raise InstrumentError(self.name, "the acquisition still runs", "wait for its end")
+            acquisition = self._running.read()
+            self._running = None
+            return acquisition
+
+    def acquire(self, settings: AcquisitionSettings) -> Acquisition:
+        """Run one acquisition and wait for its data.
+
+        A laser rate that does not fit the setting is found after the first 0.1 s.
+
+        Args:
+            settings: duration and what to record.
+
+        Returns:
+            Counts, rates, and the histograms asked for.
+
+        Raises:
+            InstrumentTimeoutError: the tagger did not finish within 5 s after the expected end.
+            InstrumentError: stopped from outside, or as `result`.
+        """
+        self.start(settings)
+        try:
+            return self._wait_and_read(settings.duration_s)
+        except BaseException:
+            self.stop()
+            self._running = None
+            raise
+
+    def _wait_and_read(self, duration_s: float) -> Acquisition:
+        begin_s = self.clock.monotonic()
+        early_s = min(_EARLY_LOOK_S, duration_s)
+        self._pause(early_s)
+        if duration_s > _EARLY_LOOK_S:
+            with self._lock:
+                if self._running is not None:
+                    self._running.check_sync()
+            self._pause(duration_s - (self.clock.monotonic() - begin_s))
+        while self.is_running():
+            late_s = self.clock.monotonic() - begin_s - duration_s
+            if late_s > _OVERTIME_S:
+                raise InstrumentTimeoutError(
+                    self.name, f"the acquisition of {duration_s:g} s is not done {late_s:.1f} s after its end",
+                    "no tags arrive: check the USB connection",
+                )
+            self._pause(_POLL_S)
+        return self.result()
+
+    def _pause(self, seconds: float) -> None:
+        if self.clock.wait(self._stopped, max(0.0, seconds)):
+            raise InstrumentError(self.name, "the acquisition was stopped before its end")
+
+    def count_rates(self, duration_s: float) -> Acquisition:
+        """Count for a while, with or without laser.
+
+        Args:
+            duration_s: counting time.
+
+        Returns:
+            Counts and rates, no histograms.
+        """
+        return self.acquire(AcquisitionSettings(duration_s, kinds=frozenset({"rates"}), expect_sync=False))
+
+
+def _log_line(level: int, message: str) -> None:
+    log.log(level, "Time Tagger: %s", message)
