@@ -112,6 +112,7 @@ class Reader:
 
     def __init__(self) -> None:
         self.index = 0
+        self.fraction = 0.25
 
     def trigger(self) -> NullStatus:
         self.index += 1
@@ -122,7 +123,7 @@ class Reader:
         return {
             "tagger_counts": 2**40 + i, "tagger_rate_Hz": 0 if i == 0 else i + 0.5, "tagger_ok": i % 2 == 0,
             "tagger_note": f"nö {i}", "tagger_decay": histogram(i), "tagger_spectrum": spectrum(i),
-            "tagger_late": i if i < 2 else i + 0.25,
+            "tagger_late": i if i < 2 else i + self.fraction,
         }
 
     def read(self) -> dict[str, Any]:

@@ -66,7 +66,7 @@ def test_a_run_before_its_first_event_and_while_it_goes_on(rig):
     @bpp.run_decorator(md={"measurement": "decay"})
     def plan():
         yield from bps.null()
-        for events in range(3):
+        for _events in range(3):
             rig.feeder.wait_until_delivered(20)
             run = find_run(client, "-1")
             loaded = load_measurement(run)

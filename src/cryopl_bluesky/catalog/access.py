@@ -247,7 +247,7 @@ def _answers(address: _Address) -> bool:
 
     headers = {"Authorization": f"Apikey {address.api_key}"}
     try:
-        response = httpx.get(f"{address.url}/", headers=headers, timeout=5.0, trust_env=False)
+        response = httpx.get(f"{address.url}/metadata/", headers=headers, timeout=5.0, trust_env=False)
     except httpx.HTTPError:
         return False
     return response.status_code == 200

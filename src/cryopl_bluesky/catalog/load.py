@@ -90,16 +90,19 @@ def _load(run: Any, stream: str) -> RunData:
     run.refresh()
     start, stop = dict(run.metadata["start"]), run.metadata.get("stop")
     try:
-        node = run[stream].base
+        node = run.base[stream].base
     except KeyError:
         return RunData(start, stop, {}, {}, {})
     specs: Mapping[str, Any] = node.metadata.get("data_keys", {})
     # The rows first: the arrays of an event are stored before its row, so each row read has its arrays.
-    data = _rows(node, specs)
+    parts = dict(node.items())
+    data = _rows(parts, specs)
     events = min((len(values) for values in data.values()), default=0)
+    if not stop and events:
+        parts = dict(node.items())  # as long as the arrays are by now
     frames: dict[str, Any] = {}
     lengths = {"rows": events}
-    for key, part in node.items():
+    for key, part in parts.items():
         if key in specs and "external" in specs[key]:
             frames[key] = part
         elif key in specs:
@@ -110,9 +113,9 @@ def _load(run: Any, stream: str) -> RunData:
     return RunData(start, stop, _configuration(node), data, frames)
 
 
-def _rows(node: Any, specs: Mapping[str, Any]) -> dict[str, np.ndarray]:
+def _rows(parts: Mapping[str, Any], specs: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """Columns of the tables `internal`, `internal_1`, ... (wide streams have several)."""
-    tables = [part.read() for key, part in node.items() if key not in specs and key.startswith("internal")]
+    tables = [part.read() for key, part in parts.items() if key not in specs and key.startswith("internal")]
     events = min((len(table) for table in tables), default=0)
     return {
         key: _typed(table[key].to_numpy()[:events], specs.get(key))

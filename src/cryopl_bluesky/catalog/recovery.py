@@ -120,7 +120,8 @@ def recover(
 ) -> list[Recovered]:
     """Close interrupted runs and deliver what the catalog lacks; returns when it is done.
 
-    A session that does not want to wait calls `close_interrupted`, and `Feeder.enqueue(undelivered(...))`.
+    For the owner of the catalog only: another session may be delivering its own last run just now. A session
+    that does not want to wait calls `close_interrupted`, and `Feeder.enqueue(undelivered(...))`.
 
     Args:
         journal_dir: directory of the journals.

@@ -148,7 +148,7 @@ class EmbeddedServer:
         import uvicorn
         from tiled.server.app import build_app_from_config
 
-        logging.getLogger("tiled.server").setLevel(logging.WARNING)  # it greets with its version on stderr
+        logging.getLogger("tiled.server.app").setLevel(logging.WARNING)  # it greets on stderr
         self.api_key = secrets.token_hex(32)
         prepare_databases(folder)
         app = build_app_from_config(tiled_config(folder, self.api_key))

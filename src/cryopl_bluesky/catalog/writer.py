@@ -79,6 +79,7 @@ class Feeder:
         self._pending: dict[str, _Pending] = {}
         self._changed = threading.Condition()
         self._wake = threading.Event()
+        self._hurry = threading.Event()
         self._closing = False
         self._client: Container | None = None
         self._thread = threading.Thread(target=self._run, name="catalog-feeder", daemon=True)
@@ -93,7 +94,8 @@ class Feeder:
             run.documents += 1
             run.ended = run.ended or name == "stop"
         if name == "stop":
-            self._wake.set()
+            self._hurry.set()
+        self._wake.set()
 
     def enqueue(self, uids: Iterable[str]) -> None:
         """Deliver runs that lie in the journal from earlier; what the catalog holds of them is replaced."""
@@ -104,7 +106,7 @@ class Feeder:
             with self._changed:
                 delivery = self._delivery(uid, replaces=True)
                 self._pending.setdefault(uid, _Pending(delivery, documents, ended=True))
-        self._wake.set()
+        self._now()
 
     def status(self) -> FeederStatus:
         """How far behind the catalog is, and why."""
@@ -129,7 +131,7 @@ class Feeder:
         """
         with self._changed:
             wanted = {uid: (run.documents, run.ended) for uid, run in self._pending.items()}
-            self._wake.set()
+            self._now()
             return self._changed.wait_for(lambda: self._reached(wanted, skip_failing), timeout_s)
 
     def close(self, timeout_s: float = 30.0) -> bool:
@@ -143,7 +145,7 @@ class Feeder:
         """
         self.wait_until_delivered(timeout_s, skip_failing=True)
         self._closing = True
-        self._wake.set()
+        self._now()
         self._thread.join(5.0)
         return self.status().pending_documents == 0
 
@@ -159,10 +161,17 @@ class Feeder:
                 return False
         return True
 
+    def _now(self) -> None:
+        """Make the thread look at the journals without waiting for its period."""
+        self._hurry.set()
+        self._wake.set()
+
     def _run(self) -> None:
+        """An event after a pause is shown at once; events that follow each other, once a period."""
         while not self._closing:
             self._wake.wait(self._period_s)
             self._wake.clear()
+            self._hurry.clear()
             with self._changed:
                 runs = list(self._pending.values())
             for run in runs:
@@ -170,6 +179,7 @@ class Feeder:
                     return
                 if time.monotonic() >= run.not_before:
                     self._attempt(run)
+            self._hurry.wait(self._period_s)
 
     def _attempt(self, run: _Pending) -> None:
         """Bring one run as far as its journal reaches; a failure is noted and tried again later."""
