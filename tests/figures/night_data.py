@@ -21,7 +21,9 @@ def spectral_map(rng, peak_eV, fwhm_eV, pixels):
     edges = HC_EV_NM / np.append(axis - step / 2, axis[-1] + step / 2)
     share = np.abs(np.diff(ndtr((edges - peak_eV) * FWHM_PER_SIGMA / fwhm_eV)))
     position = (np.arange(pixels) - pixels / 2) * 127.0 / pixels
-    profile = np.exp(-0.5 * (np.abs(position - 4) / 3.0) ** 4) + 0.3 * np.exp(-0.5 * ((position + 9) / 2) ** 2)
+    profile = np.exp(-0.5 * (np.abs(position - 4) / 3.0) ** 4) + 0.3 * np.exp(
+        -0.5 * ((position + 9) / 2) ** 2
+    )
     light = rng.poisson(profile[:, None] * share * 4e5 / profile.sum() * 60)
     frame = light / 0.5 + 100.0 + rng.normal(0, 3.0, light.shape)
     return SpectralMap(frame, axis, position, gain_e_per_adu=0.5, offset_adu=100.0, read_noise_e=1.5)
@@ -47,7 +49,9 @@ def g2(rng, tau_ns, truth, period_ns=100.0, binwidth_ns=0.1, bins=25001, pairs=3
         for k in range(-int(half / period_ns) - 1, int(half / period_ns) + 2)
     ]
     edges = (np.arange(bins + 1) - bins // 2) * binwidth_ns
-    return G2((np.arange(bins) - bins // 2) * binwidth_ns, np.histogram(np.concatenate(delays), edges)[0], period_ns)
+    return G2(
+        (np.arange(bins) - bins // 2) * binwidth_ns, np.histogram(np.concatenate(delays), edges)[0], period_ns
+    )
 
 
 def picture(rng, pixels):
@@ -56,8 +60,12 @@ def picture(rng, pixels):
     plates = 0.0
     for _ in range(12):
         cx, cy, s = *rng.normal(0, 0.08, 2), rng.uniform(0.01, 0.025)
-        plates = plates + 800 * ((np.abs(x - cx) < s) & (np.abs(y - cy) < s)) * np.exp(-(cx**2 + cy**2) / 0.02)
-    return Picture(rng.poisson(glow + plates + 10).astype(float), 127351.0 / pixels, slit_column_px=pixels * 0.49)
+        plates = plates + 800 * ((np.abs(x - cx) < s) & (np.abs(y - cy) < s)) * np.exp(
+            -(cx**2 + cy**2) / 0.02
+        )
+    return Picture(
+        rng.poisson(glow + plates + 10).astype(float), 127351.0 / pixels, slit_column_px=pixels * 0.49
+    )
 
 
 def night(pixels=256, g2_0=1.0, seed=3):

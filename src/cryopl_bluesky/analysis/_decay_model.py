@@ -71,14 +71,14 @@ class GaussianModel:
     _edges: Floats = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self._edges = np.arange(self.n_bins + 1) * self.binwidth_ns
+        self._edges = np.asarray(np.arange(self.n_bins + 1) * self.binwidth_ns, dtype=np.float64)
 
     def shift_for_rise(self, rise_ns: float) -> float:
         """The centre of a Gaussian is half a width after its half height."""
         return rise_ns + 0.5 * self.irf_fwhm_ns
 
     def __call__(self, tau_ns: float, shift_ns: float) -> tuple[Floats, Floats, Floats]:
-        """Sum the pulse before, the pulse itself, the next one, and all older pulses as a geometric series."""
+        """Sum the pulse, its two neighbours, and all older pulses as a geometric series."""
         if self.period_ns is None:
             cdf, d_tau, density = self._cumulative(self._edges - shift_ns, tau_ns)
         else:
@@ -119,19 +119,21 @@ class SampledModel:
         irf = finite_array("irf", irf, 1)
         if irf.size != n_bins:
             raise AnalysisError(
-                f"irf has {irf.size} bins but the decay has {n_bins}; record both with the same bin width and range."
+                f"irf has {irf.size} bins but the decay has {n_bins}; "
+                "record both with the same bin width and range."
             )
         if irf.sum() <= 0:
             raise AnalysisError("irf has no counts; record it again or give irf_fwhm_ps.")
         self.n_bins, self._dt = n_bins, binwidth_ns
         self._periodic = period_ns is not None
         bins_per_period = n_bins if period_ns is None else max(n_bins, round(period_ns / binwidth_ns))
-        self._size = bins_per_period if self._periodic else next_fast_len(2 * n_bins, real=True)
+        linear = next_fast_len(2 * n_bins, real=True)
+        self._size = int(bins_per_period if self._periodic else linear or 2 * n_bins)
         omega = 2.0 * np.pi * np.arange(self._size // 2 + 1) / self._size
         self._i_omega = 1j * omega
         self._z = np.exp(-self._i_omega)
         self._z_window = np.zeros(1) if self._periodic else np.exp(-self._i_omega * n_bins)
-        self._irf_ft = rfft(irf / irf.sum(), self._size)
+        self._irf_ft = np.asarray(rfft(irf / irf.sum(), self._size))
         self.irf_fwhm_ns = _fwhm_bins(irf) * binwidth_ns
         self._rise_ns = _rise_bin(irf) * binwidth_ns
 
@@ -150,7 +152,7 @@ class SampledModel:
         moved = self._irf_ft * np.exp(-self._i_omega * shift_ns / self._dt)
         shape = moved * geometric
         stack = np.stack([shape, moved * d_r * r * self._dt / tau_ns**2, -self._i_omega / self._dt * shape])
-        value, d_tau, d_shift = irfft(stack, self._size, axis=1)[:, : self.n_bins]
+        value, d_tau, d_shift = np.asarray(irfft(stack, self._size, axis=1))[:, : self.n_bins]
         return value, d_tau, d_shift
 
 

@@ -57,6 +57,6 @@ def single_stop_factor(rate_Hz: float, delay_ns: float) -> float:
 
 
 def neighbour_leakage(period_ns: float, tau_ns: float) -> float:
-    """Height at t = 0 of all other peaks exp(-|t - kT|/tau), relative to the peak: 2 x/(1 - x), x = exp(-T/tau)."""
+    """Height at t = 0 of all other peaks exp(-|t - kT|/tau): 2 x/(1 - x), x = exp(-T/tau)."""
     x = np.exp(-positive("period_ns", period_ns) / positive("tau_ns", tau_ns))
     return float(2.0 * x / (1.0 - x))

@@ -1,4 +1,4 @@
-"""Fit of one emission line: a Gaussian in photon energy, integrated over each pixel, plus a flat background."""
+"""Fit of one emission line: a Gaussian in photon energy over each pixel, plus a flat background."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ class LineFit:
         background: Counts per pixel below the line.
         background_err: Standard error.
         reduced_chi2: Chi square per degree of freedom; None when the variance was unknown.
-        error_scale: Factor already applied to all errors: sqrt(reduced_chi2) where that is above 1 (the line is not
-            exactly a Gaussian) or where the variance was unknown.
+        error_scale: Factor already applied to all errors: sqrt(reduced_chi2) where that is above 1 (the
+            line is not exactly a Gaussian) or where the variance was unknown.
         intrinsic_fwhm_eV: Width with the instrument's removed in quadrature; None if no instrument width was
             given or the line is not wider than it.
         intrinsic_fwhm_eV_err: Its standard error, or None.
@@ -89,9 +89,10 @@ def fit_line(
     Args:
         wavelength_nm: Pixel centres, rising or falling, (W,).
         counts: Photo-electrons per pixel, (W,); may be negative where there is only noise.
-        variance: Variance per pixel, (W,): shot noise of the counts plus the rest. The shot noise is replaced by that of
-            the fitted line, since weights from the noisy counts themselves would bias the fit. None if unknown (units
-            unclear): the errors then come from the scatter of the residuals.
+        variance: Variance per pixel, (W,): shot noise of the counts plus the rest. The shot noise is
+            replaced by that of the fitted line, since weights from the noisy counts themselves would bias
+            the fit. None if unknown (units unclear): the errors then come from the scatter of the
+            residuals.
         instrument_fwhm_nm: Width of the instrument function (slit image), to be removed in quadrature.
         exclude: Pixels not to be fitted (saturated, defective), (W,).
 
@@ -107,13 +108,12 @@ def fit_line(
     weights = np.ones_like(data.counts)
     if data.variance is not None:  # nearly even weights first: the wings must not decide where the line is
         weights = 1.0 / np.sqrt(np.maximum(data.variance, 0.1 * data.variance.max()))
-    for _ in range(1 if data.variance is None else 4):
-        theta, jacobian, residuals = data.solve(theta, weights)
-        if data.variance is not None:
-            model = data.model(theta)
-            weights = 1.0 / np.sqrt(
-                np.maximum(data.variance - np.maximum(data.counts, 0.0) + model, data.floor)
-            )
+    theta, jacobian, residuals = data.solve(theta, weights)
+    if data.variance is not None:
+        for _ in range(3):
+            rest = data.variance - np.maximum(data.counts, 0.0)
+            weights = 1.0 / np.sqrt(np.maximum(rest + data.model(theta), data.floor))
+            theta, jacobian, residuals = data.solve(theta, weights)
     return _result(data, theta, jacobian, residuals, instrument_fwhm_nm)
 
 
@@ -214,7 +214,8 @@ class _Data:
         result = least_squares(
             lambda q: (self.model(q * scale) - self.counts) * weights,
             np.clip(theta / scale, lower + 1e-9, upper - 1e-9),
-            jac=lambda q: self.jacobian(q * scale) * weights[:, None] * scale,
+            # the type stubs of scipy know only the names of numerical methods here, the function takes both
+            jac=lambda q: self.jacobian(q * scale) * weights[:, None] * scale,  # pyright: ignore[reportArgumentType]
             bounds=(lower, upper),
             max_nfev=200,
         )
@@ -246,7 +247,8 @@ def _result(
     sigma = np.sqrt(np.diag(inverse)) * scale
     if not area > 5.0 * sigma[2]:
         raise FitError(
-            f"No line found: its area is {area:.3g} +- {sigma[2]:.2g} counts; expose longer or check the laser."
+            f"No line found: its area is {area:.3g} +- {sigma[2]:.2g} counts; "
+            "expose longer or check the laser."
         )
     if not data.energy[0] < peak < data.energy[-1]:
         raise FitError(
@@ -287,7 +289,8 @@ def _remove_instrument(
     instrument = interval_nm_to_eV(HC_EV_NM / peak_eV, instrument_fwhm_nm)
     if fwhm_eV <= instrument:
         notes.append(
-            f"the line ({fwhm_eV * 1e3:.2f} meV) is not wider than the instrument ({instrument * 1e3:.2f} meV)"
+            f"the line ({fwhm_eV * 1e3:.2f} meV) is not wider "
+            f"than the instrument ({instrument * 1e3:.2f} meV)"
         )
         return None, None
     intrinsic = float(np.sqrt(fwhm_eV**2 - instrument**2))

@@ -55,7 +55,8 @@ class PulsedG2:
 
     Attributes:
         g2_0_raw: Central area over mean side area.
-        sigma: Poisson standard error g2 sqrt(1/A_0 + 1/sum A_k); for an empty central peak the upper end of `ci68`.
+        sigma: Poisson standard error g2 sqrt(1/A_0 + 1/sum A_k); for an empty central peak the upper end of
+            `ci68`.
         ci68: Exact (Garwood) 68.27 % interval of the central counts, divided by the mean side area.
         ci95: The same at 95 %.
         k: Peak numbers, ascending, all complete windows in the histogram, (n,).
@@ -67,7 +68,8 @@ class PulsedG2:
         period_ns: Laser period.
         offset_ns: Delay of the central peak.
         window_ns: Width of the window of each peak.
-        near_far: Mean area of 1 <= |k| <= 100 over the accidental level; above 1 means blinking. None without rates.
+        near_far: Mean area of 1 <= |k| <= 100 over the accidental level; above 1 means blinking. None
+            without rates.
         g2_0_rate: Central area over the accidental level; wrong for a blinking source. None without rates.
         method: How it was computed.
         notes: What a reader must know.
@@ -125,8 +127,8 @@ def pulsed_g2(
         The raw g2(0) with its errors and all peak areas.
 
     Raises:
-        AnalysisError: Bad counts, bins too coarse for the period, no complete side peak, empty side peaks, or no
-            pulsed structure to find the offset from.
+        AnalysisError: Bad counts, bins too coarse for the period, no complete side peak, empty side peaks,
+            or no pulsed structure to find the offset from.
     """
     counts = count_array("histogram", histogram)
     if np.any(counts != np.round(counts)):
@@ -139,7 +141,7 @@ def pulsed_g2(
         raise AnalysisError(
             f"binwidth_ps {binwidth_ps:g} is above an eighth of the period {period:g} ns; use finer bins."
         )
-    delay_ns = (np.arange(counts.size) - counts.size // 2) * dt_ns
+    delay_ns = np.asarray((np.arange(counts.size) - counts.size // 2) * dt_ns, dtype=np.float64)
     notes: list[str] = []
     if offset_ns is None:
         offset_ns = _phase_offset(counts, delay_ns, period, notes)
@@ -147,8 +149,8 @@ def pulsed_g2(
     used = (k != 0) & (np.abs(k) <= side_peaks)
     if 0 not in k or not used.any():
         raise AnalysisError(
-            f"The histogram reaches from {delay_ns[0]:g} to {delay_ns[-1]:g} ns, which holds no complete central and "
-            f"side peak of period {period:g} ns around {offset_ns:g} ns; record at least +-1.5 periods."
+            f"The histogram reaches from {delay_ns[0]:g} to {delay_ns[-1]:g} ns, which holds no complete central "
+            f"and side peak of period {period:g} ns around {offset_ns:g} ns; record at least +-1.5 periods."
         )
     if areas[used].sum() == 0:
         raise AnalysisError("The side peaks hold no pairs; record longer.")
@@ -186,7 +188,7 @@ def pulsed_g2(
 
 
 def peak_ratio(central: float, side: ArrayLike) -> tuple[float, float]:
-    """g2(0) = A_0/mean(A_k) and its Poisson error g2 sqrt(1/A_0 + 1/sum A_k) (0 for an empty central peak)."""
+    """g2(0) = A_0/mean(A_k) and its error g2 sqrt(1/A_0 + 1/sum A_k) (0 for an empty centre)."""
     areas = count_array("side", side)
     value = central / areas.mean()
     sigma = value * np.sqrt(1.0 / central + 1.0 / areas.sum()) if central else 0.0
@@ -259,7 +261,8 @@ def _phase_offset(counts: Floats, delay_ns: Floats, period_ns: float, notes: lis
     # For Poissonian light without pulses |phasor| exceeds 4 sqrt(N) by chance once in 1e7.
     if total == 0 or np.abs(phasor) < 4.0 * np.sqrt(total):
         raise AnalysisError(
-            "The histogram shows no peaks at the laser period, so the delay of the central peak cannot be found; "
+            "The histogram shows no peaks at the laser period, so the delay of the central peak "
+            "cannot be found; "
             "check period_ns, or give offset_ns from a calibration."
         )
     offset = float(np.angle(phasor) / (2.0 * np.pi) * period_ns)

@@ -28,7 +28,7 @@ def tan_alpha(a_mm: float, f_objective_mm: float, d_l1_um: float, f_l1_mm: float
 
 
 def spot_diameter_um(d_l1_um: float, f_objective_mm: float, f_l1_mm: float) -> float:
-    """Equation 3: wide-field spot d_L1 f_O/f_L1, the same for every a (1/e2 diameter in, 1/e2 diameter out)."""
+    """Equation 3: wide-field spot d_L1 f_O/f_L1, the same for every a (1/e2 diameters)."""
     return d_l1_um * positive("f_objective_mm", f_objective_mm) / positive("f_l1_mm", f_l1_mm)
 
 
@@ -78,7 +78,7 @@ def imaging(
 
 
 def rayleigh_radius_um(wavelength_um: float, numerical_aperture: float) -> float:
-    """0.61 lambda/NA: centre to first zero of the Airy pattern (the article calls it FWHM, which it is not)."""
+    """0.61 lambda/NA: centre to first zero of the Airy pattern (not a FWHM, as the article says)."""
     return 0.61 * wavelength_um / positive("numerical_aperture", numerical_aperture)
 
 

@@ -1,8 +1,8 @@
 """Camera frames to spectra, and spectra to fitted lines with honest errors.
 
-Counts here are photo-electrons. A line is a Gaussian in photon energy (S_E), fitted on the energy axis by integrating
-it over the energy width of each pixel: the Jacobian from wavelength to energy is then exact and the statistics
-of the counts stay as they are.
+Counts here are photo-electrons. A line is a Gaussian in photon energy (S_E), fitted on the energy axis by
+integrating it over the energy width of each pixel: the Jacobian from wavelength to energy is then exact and
+the statistics of the counts stay as they are.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ def sum_rows(frame: Electrons, rows: slice | None = None, background_rows: slice
         scale = n / dark.shape[0]
         counts = counts - scale * dark.sum(axis=0)
         total_variance = total_variance + scale**2 * frame.variance[background_rows].sum(axis=0)
-    return Spectrum(counts, total_variance, n, frame.saturated[chosen].any(axis=0))
+    return Spectrum(counts, total_variance, n, np.asarray(frame.saturated[chosen].any(axis=0)))
 
 
 def per_nm(wavelength_nm: ArrayLike, counts: ArrayLike) -> Floats:

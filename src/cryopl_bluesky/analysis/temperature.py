@@ -95,7 +95,7 @@ def thermal_quenching(
     total = sum(
         w * np.exp(-_over_kT(float(E), temperature_K)) for w, E in zip(weights, energies, strict=True)
     )
-    return I0 / (1.0 + total)
+    return np.asarray(I0 / (1.0 + total))
 
 
 def mccumber_sturge_integral(temperature_K: ArrayLike, debye_K: float) -> Floats:

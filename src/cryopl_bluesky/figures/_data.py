@@ -18,8 +18,8 @@ class Picture:
         image: Counts per pixel, (H, W).
         nm_per_px: Length at the sample of one pixel of `image` (binning included).
         title: Text above the image.
-        slit_column_px: Column of the acquisition line in `image`; None if it was not calibrated: the middle is
-            drawn and called "not calibrated".
+        slit_column_px: Column of the acquisition line in `image`; None if it was not calibrated: the middle
+            is drawn and called "not calibrated".
         scale_rel_err: Relative error of `nm_per_px`, shown beside the scale bar; None if unknown.
     """
 
@@ -38,7 +38,8 @@ class SpectralMap:
         counts: Raw frame (or mean of frames), (H, W), in ADU unless `gain_e_per_adu` is 1.
         wavelength_nm: Pixel centres, (W,).
         position_um: Position of the rows at the sample, (H,).
-        gain_e_per_adu: Electrons per ADU; None if unknown: errors then come from the scatter of the residuals.
+        gain_e_per_adu: Electrons per ADU; None if unknown: errors then come from the scatter of the
+            residuals.
         offset_adu: Bias level subtracted before anything is fitted.
         read_noise_e: Read noise per (binned) pixel in electrons.
         dark_adu: Dark frame of the same settings, (H, W), subtracted instead of the offset.
@@ -140,7 +141,8 @@ class Temperature:
         spectral_map: Spectral image.
         trpl_map: TRPL map.
         g2: Coincidence histogram.
-        missing: Reasons of missing parts by name ("picture", "spectral_map", "trpl_map", "g2"), e.g. "run aborted".
+        missing: Reasons of missing parts by name ("picture", "spectral_map", "trpl_map", "g2"), e.g. "run
+            aborted".
     """
 
     setpoint_K: float

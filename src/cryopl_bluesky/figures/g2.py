@@ -16,8 +16,10 @@ from .summary import fit_g2
 SHOWN_PEAKS = 5
 
 
-def g2_panel(ax: Axes, data: G2, result: PulsedG2, colour: str | tuple[float, ...], peaks: int = SHOWN_PEAKS) -> None:
-    """Draw the histogram (left axis) and the peak areas over their mean (right axis), with lines at 1 and 0.5."""
+def g2_panel(
+    ax: Axes, data: G2, result: PulsedG2, colour: str | tuple[float, ...], peaks: int = SHOWN_PEAKS
+) -> None:
+    """Draw the histogram (left) and the peak areas over their mean (right), with lines at 1 and 0.5."""
     delay, counts = np.asarray(data.delay_ns, float), np.asarray(data.counts, float)
     reach = min(peaks, int(np.abs(result.k).max())) + 0.5
     keep = np.abs(delay - result.offset_ns) <= reach * result.period_ns
@@ -26,7 +28,7 @@ def g2_panel(ax: Axes, data: G2, result: PulsedG2, colour: str | tuple[float, ..
     x = delay[keep][:whole].reshape(-1, step).mean(axis=1)
     y = counts[keep][:whole].reshape(-1, step).sum(axis=1)
     width_ns = float(delay[1] - delay[0]) * step
-    ax.fill_between(x, y, step="mid", color=colour, alpha=0.55, linewidth=0)
+    ax.fill_between(x, y, step="mid", color=colour, alpha=0.8, linewidth=0)
     ax.set_xlim(x[0], x[-1])
     ax.set_ylim(0.0, 1.5 * max(1.0, float(y.max())))
     ax.set_xlabel("delay SPAD 2 - SPAD 1 (ns)")
@@ -70,6 +72,7 @@ def draw_g2(data: G2) -> Figure:
             return figure
         g2_panel(left, data, result, style.POSITION_COLOURS[0], peaks=15)
         g2_panel(right, data, result, style.POSITION_COLOURS[0], peaks=1)
-        notes = f"{result.n_central} central pairs, {result.side_mean:.1f} per side peak, |k| up to {result.k_range[1]}"
+        notes = f"{result.n_central} central pairs, {result.side_mean:.1f} per side peak"
+        notes += f", |k| up to {result.k_range[1]}"
         right.set_title("\n".join([notes, *result.notes]), fontsize=10)
     return figure

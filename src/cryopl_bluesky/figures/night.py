@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 COLUMN_WIDTHS = (1.0, 1.15, 1.15, 1.15, 1.15, 1.25)
-ROW_HEIGHT_IN, SUMMARY_HEIGHT_IN, WIDTH_IN = 3.7, 4.0, 30.0
+ROW_HEIGHT_IN, SUMMARY_HEIGHT_IN, WIDTH_IN = 3.6, 4.0, 27.0
 
 _Colour = tuple[float, float, float, float]
 
@@ -67,7 +67,9 @@ def draw_run(kind: str, data: Drawable) -> Figure:
         raise ValueError(f"There is no figure for {kind!r}; choose one of {', '.join(sorted(drawers))}.")
     wanted, draw = drawers[kind]
     if not isinstance(data, wanted):
-        raise ValueError(f"A figure of {kind!r} needs {wanted.__name__}, but it was given {type(data).__name__}.")
+        raise ValueError(
+            f"A figure of {kind!r} needs {wanted.__name__}, but it was given {type(data).__name__}."
+        )
     return draw(data)
 
 
@@ -76,7 +78,8 @@ def draw_night(
 ) -> Figure:
     """Draw all temperatures of a night, coldest first.
 
-    Columns: image with acquisition line, position-wavelength map, spectra with the fitted line, TRPL map, decays
+    Columns: image with acquisition line, position-wavelength map, spectra with the fitted line, TRPL map,
+        decays
     at three wavelengths with fits, g2 histogram. Below: peak energy, width, mean lifetime and g2(0) against
     temperature. A panel without data says why.
 
@@ -92,7 +95,9 @@ def draw_night(
         ValueError: No temperatures.
     """
     if not temperatures:
-        raise ValueError("There are no temperatures to draw; choose a series that has finished at least one step.")
+        raise ValueError(
+            "There are no temperatures to draw; choose a series that has finished at least one step."
+        )
     found = list(rows) if rows is not None else summarise(temperatures)
     pairs = sorted(zip(temperatures, found, strict=True), key=lambda pair: pair[0].setpoint_K)
     data, summary = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
@@ -100,7 +105,8 @@ def draw_night(
     limits_nm = spectral.wavelength_limits_nm([row.line for row in summary])
     with matplotlib.rc_context(style.RC):
         figure = style.new_figure(WIDTH_IN, ROW_HEIGHT_IN * len(data) + SUMMARY_HEIGHT_IN, title)
-        upper, lower = figure.subfigures(2, 1, height_ratios=[ROW_HEIGHT_IN * len(data), SUMMARY_HEIGHT_IN])
+        parts = figure.subfigures(2, 1, height_ratios=[ROW_HEIGHT_IN * len(data), SUMMARY_HEIGHT_IN])
+        upper, lower = np.asarray(parts)
         grid = upper.subplots(len(data), 6, squeeze=False, width_ratios=COLUMN_WIDTHS)
         for axes, temperature, row, colour in zip(grid, data, summary, colours, strict=True):
             _draw_row(axes, temperature, row, colour, limits_nm)
@@ -121,13 +127,17 @@ def _draw_row(
     else:
         style.say_missing(axes[0], "image", data.why_missing("picture"))
     mean = "" if data.mean_K is None else f"  (mean {data.mean_K:.3f} K)"
-    axes[0].set_title(f"{data.setpoint_K:g} K{mean}", color=colour, fontweight="bold", fontsize=14, loc="left")
+    axes[0].set_title(
+        f"{data.setpoint_K:g} K{mean}", color=colour, fontweight="bold", fontsize=14, loc="left"
+    )
     if data.spectral_map is not None:
         positions = spectral.bright_positions_um(data.spectral_map)
         spectral.map_panel(axes[1], data.spectral_map, positions, limits_nm)
         spectral.spectra_panel(axes[2], data.spectral_map, positions, row.line, limits_nm)
         if row.line is None:
-            axes[2].set_title("no line fit: " + row.problems["spectral_map"][:60], color="crimson", fontsize=9)
+            axes[2].set_title(
+                "no line fit: " + row.problems["spectral_map"][:60], color="crimson", fontsize=9
+            )
     else:
         style.say_missing(axes[1], "spectral image", row.problems["spectral_map"])
         style.say_missing(axes[2], "spectra", row.problems["spectral_map"])
@@ -161,7 +171,9 @@ def _draw_summary(axes: np.ndarray, rows: Sequence[SummaryRow], colours: Sequenc
                 continue
             drawn += 1
             x = row.mean_K if row.mean_K is not None else row.setpoint_K
-            ax.errorbar(x, value * factor, yerr=sigma * factor, fmt="o", color=colour, capsize=4, markersize=7)
+            ax.errorbar(
+                x, value * factor, yerr=sigma * factor, fmt="o", color=colour, capsize=4, markersize=7
+            )
         if not drawn:
             style.say_missing(ax, label, rows[0].problems.get(part, "no result at any temperature"))
             continue

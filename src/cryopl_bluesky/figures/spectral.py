@@ -37,6 +37,8 @@ def position_limits_um(data: SpectralMap) -> tuple[float, float]:
     profile = np.asarray(data.counts).mean(axis=1, dtype=np.float64)
     profile = profile - np.quantile(profile, 0.2)
     lit = np.flatnonzero(profile > 0.08 * profile.max())
+    if lit.size == 0:  # no light at all
+        return float(axis.min()), float(axis.max())
     low, high = sorted((axis[lit.min()], axis[lit.max()]))
     margin = 0.35 * (high - low) + 0.02 * np.ptp(axis)
     return max(float(axis.min()), low - margin), min(float(axis.max()), high + margin)
@@ -65,13 +67,17 @@ def map_panel(
     x = style.block_axis(axis[columns], 400)
     y = style.block_axis(data.position_um, 700)
     vmin, vmax = np.quantile(counts, [0.05, 0.9998])
-    shown = ax.pcolormesh(x, y, counts, cmap=style.IMAGE_MAP, vmin=vmin, vmax=max(vmax, vmin + 1e-9), rasterized=True)
+    shown = ax.pcolormesh(
+        x, y, counts, cmap=style.IMAGE_MAP, vmin=vmin, vmax=max(vmax, vmin + 1e-9), rasterized=True
+    )
     ax.figure.colorbar(shown, ax=ax, fraction=0.046, pad=0.02).set_label("counts (ADU)")
     ax.set_ylim(*position_limits_um(data))
     ax.set_xlabel("wavelength (nm)")
     ax.set_ylabel("position (µm)")
     for position, colour in zip(positions_um, style.POSITION_COLOURS, strict=False):
-        ax.plot(x[0] + 0.03 * (x[-1] - x[0]), position, "o", color=colour, markeredgecolor="white", markersize=8)
+        ax.plot(
+            x[0] + 0.03 * (x[-1] - x[0]), position, "o", color=colour, markeredgecolor="white", markersize=8
+        )
     style.energy_axis_on_top(ax)
     if data.title:
         ax.set_title(data.title)
@@ -90,25 +96,25 @@ def spectra_panel(
     ax.plot(energy, density, "--", color="black", label="line total")
     if line is not None:
         fitted = per_eV(axis, line.expected)
-        text = (
-            f"fit: {line.peak_eV:.4f} ± {line.peak_eV_err:.4f} eV\n"
-            f"FWHM {1e3 * line.fwhm_eV:.1f} ± {1e3 * line.fwhm_eV_err:.1f} meV"
-        )
+        text = f"{style.rounded(line.peak_eV, line.peak_eV_err)} ± {max(line.peak_eV_err, 1e-6):.1g} eV, "
+        ax.set_title(text + f"FWHM {1e3 * line.fwhm_eV:.2f} ± {1e3 * line.fwhm_eV_err:.2g} meV", fontsize=10)
         base = per_eV(axis, np.full(axis.size, scale[0])).density
-        ax.plot(fitted.energy_eV, (fitted.density - base) / scale[1], color="crimson", label=text, linewidth=1.1)
+        ax.plot(
+            fitted.energy_eV, (fitted.density - base) / scale[1], color="crimson", label="fit", linewidth=1.1
+        )
     half = max(1, len(np.asarray(data.position_um)) // 200)
     for i, (position, colour) in enumerate(zip(positions_um, style.POSITION_COLOURS, strict=False)):
         rows = rows_at(np.asarray(data.position_um, float), position, half)
         x, y, _ = _normalised(axis, spectrum_of(data, rows).counts)
-        label = f"{position:.1f} µm ± {half} rows"
-        ax.plot(x, y + 0.4 * (i + 1), color=colour, linewidth=1.0, label=label)
+        ax.plot(x, y + 0.4 * (i + 1), color=colour, linewidth=1.0, label=f"{position:.1f} µm")
     low, high = _clip_limits(axis, limits_nm)
     ax.set_xlim(HC_EV_NM / high, HC_EV_NM / low)
-    ax.set_ylim(-0.12, 1.25 + 0.4 * len(positions_um) + 0.95)
+    ax.set_ylim(-0.12, 1.25 + 0.4 * len(positions_um) + 0.85)
     ax.set_yticks([])
     ax.set_xlabel("photon energy (eV)")
     ax.set_ylabel("PL per eV (norm., offset)")
-    ax.legend(loc="upper center", ncols=2, columnspacing=1.0, handlelength=1.4, borderaxespad=0.3)
+    title = f"positions ± {half} rows"
+    ax.legend(loc="upper center", ncols=3, title=title, title_fontsize=9, columnspacing=1.0, handlelength=1.4)
 
 
 def _clip_limits(axis: NDArray[np.float64], limits_nm: tuple[float, float] | None) -> tuple[float, float]:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
-RC = {
+RC: dict[Any, Any] = {
     "font.size": 11.0,
     "axes.titlesize": 11.5,
     "axes.labelsize": 11.0,
@@ -51,7 +54,9 @@ def say_missing(ax: Axes, what: str, why: str) -> None:
             lines.append("")
         if word != "\n":
             lines[-1] += word + " "
-    ax.text(0.5, 0.5, "\n".join(lines), ha="center", va="center", color="0.4", transform=ax.transAxes, fontsize=10)
+    ax.text(
+        0.5, 0.5, "\n".join(lines), ha="center", va="center", color="0.4", transform=ax.transAxes, fontsize=10
+    )
 
 
 def block_mean(image: ArrayLike, limit: tuple[int, int]) -> NDArray[np.float64]:
@@ -87,12 +92,19 @@ def energy_axis_on_top(ax: Axes) -> None:
 
     top = ax.secondary_xaxis("top", functions=(flip, flip))
     top.set_xlabel("photon energy (eV)", labelpad=3)
-    top.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(5))
+    top.xaxis.set_major_locator(MaxNLocator(5))
+
+
+def rounded(value: float, error: float) -> str:
+    """A value with as many decimals as two digits of its error deserve, at most 6."""
+    decimals = 6 if not error > 0 else int(np.clip(1 - np.floor(np.log10(error)), 0, 6))
+    return f"{value:.{decimals}f}"
 
 
 def new_figure(width_in: float, height_in: float, title: str = "") -> Figure:
     """A figure with a layout that keeps labels apart; 100 px per inch."""
-    figure = Figure(figsize=(width_in, height_in), dpi=100, layout="constrained")
+    layout = ConstrainedLayoutEngine(w_pad=0.09, h_pad=0.06, wspace=0.02)
+    figure = Figure(figsize=(width_in, height_in), dpi=100, layout=layout)
     if title:
         figure.suptitle(title, fontsize=15)
     return figure

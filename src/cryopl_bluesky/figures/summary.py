@@ -113,7 +113,7 @@ def summarise_one(temperature: Temperature) -> SummaryRow:
 
 
 def spectrum_of(data: SpectralMap, rows: slice | None = None) -> Spectrum:
-    """Sum rows of a spectral image: electrons with variance, or offset-free ADU without when the gain is unknown."""
+    """Sum rows: electrons with variance, or offset-free ADU without variance when the gain is unknown."""
     gain = data.gain_e_per_adu if data.gain_e_per_adu is not None else 1.0
     frame = frame_to_electrons(
         np.asarray(data.counts, float),
@@ -154,8 +154,8 @@ def decay_wavelength_nm(data: TrplMap, line: LineFit | None) -> float:
 def fit_decay_data(data: Decay) -> DecayFit:
     """Reconvolution fit of a decay with one or two components (by BIC).
 
-    More than `MAX_FIT_BINS` bins are joined first, as far as they stay below a fifth of the response; the model
-    is integrated over the bins, so this costs no accuracy.
+    More than `MAX_FIT_BINS` bins are joined first, as far as they stay below a fifth of the response; the
+    model is integrated over the bins, so this costs no accuracy.
     """
     delay, counts = np.asarray(data.delay_ns, float), np.asarray(data.counts)
     binwidth_ps = float((delay[-1] - delay[0]) / (delay.size - 1)) * 1e3
@@ -181,6 +181,7 @@ def fit_g2(data: G2) -> PulsedG2:
     result = pulsed_g2(counts, binwidth_ns * 1e3, data.period_ns, offset_ns=offset)
     if abs(middle) > 0.5 * binwidth_ns:
         raise AnalysisError(
-            f"The delay axis has {middle:g} ns in its middle bin instead of 0; give delays (i - n//2) * binwidth."
+            f"The delay axis has {middle:g} ns in its middle bin instead of 0; "
+            "give delays (i - n//2) * binwidth."
         )
     return result

@@ -25,7 +25,7 @@ LEAD = 0.06
 
 
 def chosen_wavelengths_nm(data: TrplMap, line: LineFit | None) -> list[float]:
-    """Measured wavelengths nearest to the peak and half a width to either side, ascending, without repeats."""
+    """Measured wavelengths nearest to the peak and half a width to either side, ascending."""
     axis = np.asarray(data.wavelength_nm, float)
     centre = decay_wavelength_nm(data, line)
     if line is not None and axis.min() <= line.peak_nm <= axis.max():
@@ -45,7 +45,7 @@ def map_panel(ax: Axes, data: TrplMap, wavelengths_nm: Sequence[float]) -> None:
     counts = np.asarray(data.counts)[order]
     delay, rolled = _unwrap(np.asarray(data.delay_ns, float), counts)
     until = _visible_until(delay, rolled.sum(axis=0))
-    keep = delay <= until
+    keep = (delay >= _visible_from(delay, rolled.sum(axis=0), until)) & (delay <= until)
     thin = style.block_mean(rolled[:, keep], (max(1, axis.size), MAP_BINS))
     time = style.block_axis(delay[keep], MAP_BINS)
     top = float(thin.max()) or 1.0
@@ -77,14 +77,14 @@ def decays_panel(ax: Axes, decays: Sequence[Decay], known: Sequence[DecayFit | N
         decays: What to draw; fitted here unless `known` holds the fit.
         known: Fits already made, in the order of `decays`.
     """
-    until, low, high = 0.0, np.inf, 0.0
+    begin, until, low, high = np.inf, -np.inf, np.inf, 0.0
     for i, decay in enumerate(decays):
         colour = style.POSITION_COLOURS[i % len(style.POSITION_COLOURS)]
         fit = known[i] if known is not None else None
         text = decay.label
         try:
             fit = fit if fit is not None else fit_decay_data(decay)
-            text += f": {fit.tau_int_ns:.3g} ± {_two_digits(fit.tau_int_err_ns)} ns"
+            text += f": {style.rounded(fit.tau_int_ns, fit.tau_int_err_ns)} ± {fit.tau_int_err_ns:.2g} ns"
             text += f" ({fit.components} exp.)" if fit.good else " (poor fit)"
             source_delay, source = fit.delay_ns, fit.counts
         except AnalysisError:
@@ -92,7 +92,8 @@ def decays_panel(ax: Axes, decays: Sequence[Decay], known: Sequence[DecayFit | N
             source_delay, source = np.asarray(decay.delay_ns, float), np.asarray(decay.counts, float)
         delay, counts = _unwrap(source_delay, source[None, :])
         until = max(until, _visible_until(delay, counts[0]))
-        step = max(1, np.count_nonzero(delay <= until) // 250)
+        begin = min(begin, _visible_from(delay, counts[0], until))
+        step = max(1, int(np.count_nonzero(delay <= until)) // 250)
         x, y = _thin(delay, counts[0], step)
         ax.semilogy(x, np.where(y > 0, y, np.nan), ".", color=colour, markersize=3.0, alpha=0.6)
         ax.plot([], [], color=colour, label=text)
@@ -102,16 +103,13 @@ def decays_panel(ax: Axes, decays: Sequence[Decay], known: Sequence[DecayFit | N
         positive = y[y > 0]
         if positive.size:
             low, high = min(low, float(np.quantile(positive, 0.02))), max(high, float(positive.max()))
-        ax.set_xlim(float(delay[0]), until)
+    ax.set_xlim(begin, until)
     if high > 0:
-        ax.set_ylim(max(low * 0.5, high * 1e-5), high * 30.0)
+        bottom = max(low * 0.5, high * 1e-5)
+        ax.set_ylim(bottom, high * (high / bottom) ** 0.6)  # room for the legend
     ax.set_xlabel("time after pulse (ns)")
     ax.set_ylabel("counts per bin")
     ax.legend(loc="upper right", title="mean lifetime (intensity average)", title_fontsize=9)
-
-
-def _two_digits(value: float) -> str:
-    return f"{value:.2g}"
 
 
 def _unwrap(
@@ -133,14 +131,23 @@ def _visible_until(delay_ns: NDArray[np.float64], counts: NDArray[np.float64]) -
     parts = np.array_split(counts, min(100, counts.size))
     level = np.array([part.mean() for part in parts])
     floor = float(np.quantile(level, 0.1))
-    noise = 3.0 * np.sqrt(max(floor, 1e-9) / max(1, parts[0].size))
-    above = np.flatnonzero(level > floor + max(noise, 2e-4 * (level.max() - floor)))
-    last = (int(above.max()) + 1) / len(parts) if above.size else 1.0
+    noise = 6.0 * np.sqrt(max(float(np.median(level)), 1.0 / parts[0].size) / parts[0].size)
+    top = int(np.argmax(level))
+    dark = np.flatnonzero(level[top:] <= floor + max(noise, 3e-4 * (level.max() - floor)))
+    last = (top + int(dark.min()) + 1) / len(parts) if dark.size else 1.0
     span = float(delay_ns[-1] - delay_ns[0])
     return float(delay_ns[0]) + span * min(1.0, max(1.25 * last, 0.1))
 
 
-def _thin(x: NDArray[np.float64], y: NDArray[np.float64], step: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _visible_from(delay_ns: NDArray[np.float64], counts: NDArray[np.float64], until_ns: float) -> float:
+    """Time from which to draw: a tenth of the drawn decay before its top, at least 0.5 ns."""
+    top_ns = float(delay_ns[np.argmax(counts)])
+    return max(float(delay_ns[0]), top_ns - max(0.1 * (until_ns - top_ns), 0.5))
+
+
+def _thin(
+    x: NDArray[np.float64], y: NDArray[np.float64], step: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Every point near the top, means of `step` bins in the tail."""
     top = int(np.argmax(y))
     split = min(y.size, top + 40 * step // 10 + 40)
