@@ -101,3 +101,18 @@ def test_many_sleepers_wake_in_order():
 def test_speed_must_be_positive():
     with pytest.raises(ValueError, match="speed=0"):
         BenchClock(speed=0)
+
+
+def test_a_late_background_task_that_waits_for_an_answer_does_not_make_time_real():
+    clock = BenchClock(speed=1000)
+
+    def poll():
+        for _ in range(4):
+            time.sleep(0.0005)  # computing that makes it late at this speed
+            clock.sleep(0.17)
+
+    task = clock.periodic(1.0, poll, "poll")
+    started = time.monotonic()
+    clock.sleep(100)
+    task.cancel()
+    assert time.monotonic() - started < 10  # with each late answer in real time: more than 25 s

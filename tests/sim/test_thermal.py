@@ -108,3 +108,10 @@ def test_compressor_trip_warms_the_plate_by_1_K_per_min():
 
 def test_equilibrium_plate_at_base():
     assert equilibrium_plate_K(6.6) == pytest.approx(3.94, abs=0.02)
+
+
+def test_hold_stays():
+    model = ThermalModel(80.0)
+    model.hold()
+    model.advance_to(600.0)
+    assert model.sample_K == pytest.approx(80.0, abs=1e-3)

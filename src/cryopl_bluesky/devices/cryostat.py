@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import OrderedDict
 from typing import Any
 
 from bluesky.protocols import Location
@@ -284,7 +283,7 @@ class Cryostat(Instrument):
         status.set_finished()
         return status
 
-    def read(self) -> OrderedDict[str, Any]:
+    def read(self) -> Any:
         """Statistics of the samples since `trigger()`.
 
         Returns:

@@ -74,6 +74,7 @@ class SettleJudge:
         self._last = start
         self._changed_s = start.time_s
         self._recent: deque[CryostatSample] = deque()
+        self._near_since_s: float | None = None
         self._band_since_s: float | None = None
         self._stable_since_s: float | None = None
         self._plate_bad_since_s: float | None = None
@@ -180,9 +181,13 @@ class SettleJudge:
         while self._second_is_old(time_s):
             self._recent.popleft()
         if abs(distance_K) > rule.tolerance_K:
-            self._band_since_s = self._stable_since_s = self._plate_bad_since_s = None
+            self._band_since_s = self._stable_since_s = None
         elif self._band_since_s is None:
             self._band_since_s = time_s
+        if abs(distance_K) > self._give_up.runaway_tolerances * rule.tolerance_K:
+            self._near_since_s = self._plate_bad_since_s = None
+        elif self._near_since_s is None:
+            self._near_since_s = time_s
         idle = sample.heater_W == 0 and distance_K > rule.tolerance_K
         self._idle_since_s = (self._idle_since_s or time_s) if idle else None
         limit_W = (sample.max_power_W or np.inf) * self._give_up.saturated_fraction
@@ -197,8 +202,8 @@ class SettleJudge:
         rule, time_s = self.rule, sample.time_s
         if time_s - self._evaluated_s < rule.window_s / _EVALUATIONS_PER_WINDOW:
             return False
-        since = (self._band_since_s, self._idle_since_s, self._saturated_since_s)
-        return any(since_s is not None and time_s - since_s >= rule.window_s for since_s in since)
+        since = (self._near_since_s, self._idle_since_s, self._saturated_since_s)
+        return any(self._lasts(since_s, sample) for since_s in since)
 
     def _evaluate(self, sample: CryostatSample) -> None:
         rule = self.rule
@@ -210,15 +215,19 @@ class SettleJudge:
         flat = abs(self._slope_K_min) < rule.slope_K_min
         if flat:
             self._check_limits_reached(sample)
-        if self._band_since_s is None or sample.time_s - self._band_since_s < rule.window_s:
+        if not self._lasts(self._near_since_s, sample):
             return
         plate_slope_K_min = self._plate_slope()
         quiet = plate_slope_K_min is None or abs(plate_slope_K_min) < rule.plate_slope_K_min
         self._check_plate(sample, quiet, plate_slope_K_min)
-        if not (flat and quiet):
+        if not (flat and quiet and self._lasts(self._band_since_s, sample)):
             self._stable_since_s = None
         elif self._stable_since_s is None:
             self._stable_since_s = sample.time_s
+
+    def _lasts(self, since_s: float | None, sample: CryostatSample) -> bool:
+        """Whether a state holds for a window by now."""
+        return since_s is not None and sample.time_s - since_s >= self.rule.window_s
 
     def _plate_slope(self) -> float | None:
         known = [(entry.time_s, entry.cold_plate_K) for entry in self._recent
@@ -236,22 +245,23 @@ class SettleJudge:
         bad_s = sample.time_s - self._plate_bad_since_s
         if bad_s >= self._give_up.runaway_windows * self.rule.window_s:
             raise self._failure(
-                "plate_runaway", f"the sample is in band, but the cold plate moves by {slope_K_min:+.3f} "
-                f"K/min (limit {self.rule.plate_slope_K_min:g}) since {bad_s / 60:.0f} min, now at "
-                f"{sample.cold_plate_K:.3f} K",
+                "plate_runaway", f"the sample is near its set point, but the cold plate moves "
+                f"by {slope_K_min:+.3f} K/min (limit {self.rule.plate_slope_K_min:g}) since "
+                f"{bad_s / 60:.0f} min, now at {sample.cold_plate_K:.3f} K",
                 "its own control does not hold it, or the cryostat is still cooling down: wait, or start "
                 "from base temperature upwards", sample.time_s)
 
     # Hopeless cases
 
     def _check_limits_reached(self, sample: CryostatSample) -> None:
-        window_s, time_s = self.rule.window_s, sample.time_s
-        if self._idle_since_s is not None and time_s - self._idle_since_s >= window_s:
+        time_s = sample.time_s
+        if self._lasts(self._idle_since_s, sample):
             raise self._failure(
                 "below_base", f"setpoint_K={self.setpoint_K:g} lies below what the cryostat reaches: "
                 f"{sample.temperature_K:.3f} K with the heater off",
-                f"choose {sample.temperature_K + 0.1:.1f} K or more, or improve the thermal link of the sample", time_s)
-        if self._saturated_since_s is not None and time_s - self._saturated_since_s >= window_s:
+                f"choose {sample.temperature_K + 0.1:.1f} K "
+                "or more, or improve the thermal link of the sample", time_s)
+        if self._lasts(self._saturated_since_s, sample):
             raise self._failure(
                 "power_limited", f"{sample.temperature_K:.3f} K is all that {sample.heater_W:.3f} W (maximum "
                 f"{sample.max_power_W or 0:.3f} W) reach; setpoint_K={self.setpoint_K:g}",
@@ -271,9 +281,11 @@ class SettleJudge:
         distance_K = self.setpoint_K - sample.temperature_K
         before_K = self.setpoint_K - then.temperature_K
         near_K = self._give_up.near_tolerances * self.rule.tolerance_K
-        if min(distance_K, before_K) > near_K:
+        # Ringing passes through the set point, a lack of progress stays on one side of it all the time.
+        if all(self.setpoint_K - entry.temperature_K > near_K for entry in self._progress):
             self._check_heating(sample, distance_K, before_K, elapsed_s)
-        elif max(distance_K, before_K) < -near_K and all(entry.heater_W == 0 for entry in self._progress):
+        elif all(entry.heater_W == 0 and entry.temperature_K - self.setpoint_K > near_K
+                 for entry in self._progress):
             self._check_cooling(sample, distance_K, before_K, elapsed_s)
 
     def _check_heating(
@@ -296,8 +308,8 @@ class SettleJudge:
             raise self._failure(
                 "no_progress", f"cooling at {rate_K_min:.3f} K/min near {sample.temperature_K:.2f} K with "
                 f"the heater off; {expected_K_min:.1f} K/min is usual",
-                "is the compressor running, is the vacuum good, and "
-                f" can the cryostat reach {self.setpoint_K:g} K at all?", sample.time_s)
+                "is the compressor running, is the vacuum good, and can "
+                f"the cryostat reach {self.setpoint_K:g} K at all?", sample.time_s)
 
     # Answers
 

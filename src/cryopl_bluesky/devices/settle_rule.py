@@ -70,7 +70,9 @@ class GiveUp:
         heating_progress: fraction by which the distance has to shrink in that time.
         cooling_fraction: fraction of the cold plate's free cooling rate that has to be reached.
         near_tolerances: within this many tolerances progress is not judged (overshoot and creep end there).
-        runaway_windows: number of windows for which the cold plate may drift while the sample is in band.
+        runaway_windows: number of windows for which the cold plate may drift while the sample is near.
+        runaway_tolerances: how near: a drifting plate pulls the sample out of the band itself (section 5:
+            0.2 K at 100 K, which is 10 tolerances).
         heating_min_per_K: planned time of the approach upwards (section 5: 5 to 300 K in 2 h).
         cooling_min_per_K: planned time of the approach downwards (section 5: 300 to 5 K in 8 h).
         plate_rates_K_min: temperature and free cooling rate of the cold plate, by temperature.
@@ -84,6 +86,7 @@ class GiveUp:
     cooling_fraction: float = 0.20
     near_tolerances: float = 5.0
     runaway_windows: float = 3.0
+    runaway_tolerances: float = 10.0
     heating_min_per_K: float = 120.0 / 295.0
     cooling_min_per_K: float = 480.0 / 295.0
     plate_rates_K_min: tuple[tuple[float, float], ...] = field(

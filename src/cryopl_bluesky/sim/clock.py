@@ -18,15 +18,17 @@ from cryopl_bluesky.clock import PeriodicTask
 
 _EVENT_POLL_REAL_S = 0.002
 _CANCEL_POLL_REAL_S = 0.05
+_ANSWER_S = 1.0
 
 
 class _Alarm:
     """A moment somebody waits for. Background alarms do not drive time, but hold it back until served."""
 
-    __slots__ = ("at_s", "background", "due", "number", "period_s")
+    __slots__ = ("at_s", "background", "due", "number", "period_s", "seconds")
 
-    def __init__(self, at_s: float, background: bool, number: int, period_s: float):
+    def __init__(self, at_s: float, background: bool, number: int, period_s: float, seconds: float):
         self.at_s, self.background, self.number, self.period_s = at_s, background, number, period_s
+        self.seconds = seconds
         self.due = False
 
 
@@ -104,15 +106,18 @@ class BenchClock:
 
     def _set_alarm(self, seconds: float, *, background: bool, period_s: float = 0.0) -> _Alarm:
         self._advance()
-        alarm = _Alarm(self._now_s + max(0.0, seconds), background, next(self._number), period_s)
+        alarm = _Alarm(self._now_s + max(0.0, seconds), background, next(self._number), period_s, seconds)
         self._alarms[alarm.number] = alarm
         self._changed.notify_all()
         return alarm
 
     def _rate(self) -> float:
-        late = any(at_s <= self._now_s for at_s in self._late_after_s.values())
-        driven = any(not alarm.background for alarm in self._alarms.values())
-        return self.speed if driven and not late else min(1.0, self.speed)
+        late = [number for number, at_s in self._late_after_s.items() if at_s <= self._now_s]
+        sleeping = [alarm for alarm in self._alarms.values() if not alarm.background]
+        if late:
+            # A late call may itself wait for an instrument's answer: such a short, newer sleep passes at speed.
+            sleeping = [a for a in sleeping if a.number > max(late) and a.seconds <= _ANSWER_S]
+        return self.speed if sleeping else min(1.0, self.speed)
 
     def _next_stop_s(self) -> float:
         alarms = [alarm.at_s for alarm in self._alarms.values()]

@@ -110,7 +110,9 @@ def _rates(tables, sample_K, plate_K, sample_W, plate_W, masses, k_link, compres
     plate_rate = (flow + plate_W - _look_up(tables[3], plate_K)) / (masses[1] * _look_up(tables[0], plate_K))
     if not compressor_on:
         plate_rate = _COMPRESSOR_TRIP_K_PER_S if plate_K < 295.0 else 0.0
-    return sample_rate, plate_rate + plate_drift
+    if plate_drift != 0.0:
+        plate_rate = plate_drift
+    return sample_rate, plate_rate
 
 
 @njit(cache=True, nogil=True)
@@ -151,6 +153,7 @@ class HeaterLoop:
         max_power_W: limit of the power.
         power_W: power applied now.
         quantised: power moves in steps of 0.1 % of full-scale current, not only its read-out.
+        integral_W: integral part of the controller.
     """
 
     setpoint_K: float
@@ -162,27 +165,27 @@ class HeaterLoop:
     open_loop_W: float = 0.0
     power_W: float = 0.0
     quantised: bool = False
-    _integral_W: float = 0.0
+    integral_W: float = 0.0
 
     def start(self, temperature_K: float, *, mode: str = "closed") -> None:
         """Regulate from the present temperature; a ramp starts there."""
         if self.mode == "off":
-            self.working_K, self._integral_W = temperature_K, 0.0
+            self.working_K, self.integral_W = temperature_K, 0.0
         self.mode = mode
 
     def stop(self) -> None:
         """Switch the heater off."""
-        self.mode, self.power_W, self._integral_W = "off", 0.0, 0.0
+        self.mode, self.power_W, self.integral_W = "off", 0.0, 0.0
 
     def pack(self) -> NDArray[np.float64]:
         """The loop as the array that the integrator works on."""
         ramp_K_s = self.ramp_K_min / 60.0 if self.ramp_on else 0.0
-        return np.array([_MODES[self.mode], self.setpoint_K, self.working_K, ramp_K_s, self._integral_W,
+        return np.array([_MODES[self.mode], self.setpoint_K, self.working_K, ramp_K_s, self.integral_W,
                          self.open_loop_W, self.max_power_W, self.power_W, float(self.quantised)])
 
     def unpack(self, packed: NDArray[np.float64]) -> None:
         """Take over what the integrator changed."""
-        self.working_K, self._integral_W = float(packed[_WORKING]), float(packed[_INTEGRAL])
+        self.working_K, self.integral_W = float(packed[_WORKING]), float(packed[_INTEGRAL])
         self.power_W = float(packed[_POWER])
 
 
@@ -206,7 +209,7 @@ class ThermalModel:
         sample_loop: sample heater and its controller.
         plate_loop: cold plate heater and its controller.
         compressor_on: False lets the cold plate warm at 1 K/min.
-        plate_drift_K_min: extra drift of the cold plate, for a loop that does not hold it.
+        plate_drift_K_min: if not 0, the cold plate moves at this rate, whatever its balance of heat.
     """
 
     def __init__(
@@ -239,6 +242,15 @@ class ThermalModel:
     def heater_W(self) -> float:
         """Power of the sample heater as reported: in steps of 0.1 % of full-scale current."""
         return round(CURRENT_STEPS * (self.sample_loop.power_W / FULL_SCALE_W) ** 0.5) ** 2 * _W_PER_STEP2
+
+    def hold(self) -> None:
+        """Control at the present temperature, heater at what it takes: long at rest there."""
+        loop, tables = self.sample_loop, _tables()
+        flow_W = link_flow_W(self.sample_K, self.cold_plate_K, self.k_link)
+        needed_W = flow_W - _look_up(tables[4], self.sample_K)
+        loop.setpoint_K = self.sample_K
+        loop.start(self.sample_K)
+        loop.power_W = loop.integral_W = min(max(float(needed_W), 0.0), loop.max_power_W)
 
     def advance_to(self, time_s: float) -> None:
         """Integrate up to the last whole control step (0.5 s) before `time_s`; the past is ignored."""
