@@ -1,4 +1,4 @@
-"""Small devices and a complete path RunEngine -> journal -> feeder -> catalog, for the tests of the catalog."""
+"""Small devices and the whole path RunEngine -> journal -> feeder -> catalog, for the catalog's tests."""
 
 from __future__ import annotations
 
@@ -59,9 +59,10 @@ class FrameWriter(Device):
     def stage(self) -> list[object]:
         path = self.directory / f"{uuid.uuid4().hex}.h5"
         self.file = h5py.File(path, "w", libver="latest")
-        shape, chunk = (0, HEIGHT, WIDTH), (1, HEIGHT, WIDTH)
-        maxshape = (None, HEIGHT, WIDTH)
-        self.frames = self.file.create_dataset("frames", shape=shape, maxshape=maxshape, chunks=chunk, dtype="<u2")
+        self.frames = self.file.create_dataset(
+            "frames", shape=(0, HEIGHT, WIDTH), maxshape=(None, HEIGHT, WIDTH), chunks=(1, HEIGHT, WIDTH),
+            dtype="<u2",
+        )
         self.file.swmr_mode = True
         self.resource = {
             "uid": str(uuid.uuid4()), "data_key": self.key, "mimetype": "application/x-hdf5",
@@ -98,8 +99,9 @@ class FrameWriter(Device):
         if self.told == 0:
             yield "stream_resource", dict(self.resource)
         yield "stream_datum", {
-            "uid": f"{self.resource['uid']}/{self.told}", "stream_resource": self.resource["uid"], "descriptor": "",
-            "indices": {"start": self.told, "stop": stop}, "seq_nums": {"start": 0, "stop": 0},
+            "uid": f"{self.resource['uid']}/{self.told}", "stream_resource": self.resource["uid"],
+            "descriptor": "", "indices": {"start": self.told, "stop": stop},
+            "seq_nums": {"start": 0, "stop": 0},
         }
         self.told = stop
 

@@ -1,4 +1,6 @@
-"""A process that measures: `measuring_process.py DATA_DIR POINTS PERIOD_S [--die]`; its first line is the run's uid.
+"""A process that measures: `measuring_process.py DATA_DIR POINTS PERIOD_S [--die]`.
+
+Its first line is the run's uid.
 
 With `--die` it ends in the middle of the run without any clean-up, as if the power of the process were cut.
 """

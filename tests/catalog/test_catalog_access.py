@@ -18,7 +18,7 @@ from cryopl_bluesky.catalog.profile import write_tiled_profile
 
 @pytest.fixture(scope="module")
 def rig(tmp_path_factory):
-    rig = Rig(tmp_path_factory.mktemp("data folder"))
+    rig = Rig(tmp_path_factory.mktemp("data folder 50% µ"))
     uid = measure(rig, 3)
     assert rig.feeder.wait_until_delivered(20)
     rig.uid = uid
@@ -81,8 +81,9 @@ sys.path.insert(0, sys.argv[2])
 import databroker
 from tiled.client import from_profile
 from catalog_rig import assert_whole
-for client in (databroker.from_profile("cryopl"), from_profile("cryopl")):
-    assert_whole(client, sys.argv[1], 3)
+assert databroker.from_profile is from_profile
+client = databroker.from_profile("cryopl")
+assert_whole(client, sys.argv[1], 3)
 broker = client.v1
 table = broker[-1].table()
 assert list(table["tagger_counts"]) == [2**40, 2**40 + 1, 2**40 + 2], table
@@ -115,9 +116,10 @@ def test_databroker_opens_it_by_profile_with_and_without_a_session(rig, tmp_path
 
 
 def test_importing_the_catalog_loads_nothing_heavy():
-    modules = ["access", "delivery", "folder", "journal", "load", "metadata", "profile", "queries", "recovery",
-               "server", "writer"]
+    modules = ["access", "delivery", "folder", "journal", "load", "metadata", "profile", "queries",
+               "recovery", "server", "writer"]
     code = ";".join(f"import cryopl_bluesky.catalog.{name}" for name in modules)
-    code += ";import sys; print([m for m in ('tiled','bluesky_tiled_plugins','pandas','xarray') if m in sys.modules])"
+    heavy = "('tiled', 'bluesky_tiled_plugins', 'pandas', 'xarray')"
+    code += f";import sys; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -27,7 +27,8 @@ def event(uid: str, **data: object) -> dict:
 
 
 @pytest.mark.parametrize("value", [
-    0.1, -0.0, 2**62, 2**70, float("inf"), -math.inf, True, None, "µ", [1.5, math.inf], {"a": [1, {"b": 2.5}]},
+    0.1, -0.0, 2**62, 2**70, float("inf"), -math.inf, True, None, "µ", [1.5, math.inf],
+    {"a": [1, {"b": 2.5}]},
 ])
 def test_plain_values_come_back_exactly(value):
     assert decode(encode("event", {"value": value})) == ("event", {"value": value})
@@ -40,8 +41,8 @@ def test_nan_stays_nan():
 
 @pytest.mark.parametrize("array", [
     np.arange(6, dtype="<i8").reshape(2, 3) * 2**50, np.linspace(0, 1, 7), np.arange(4, dtype=">i4"),
-    np.arange(6).reshape(2, 3).T, np.array([1.0, np.nan, np.inf]), np.array([True, False]), np.array(["a", "ö"]),
-    np.arange(5, dtype="<u2")[::2], np.array(3.5), np.array([2**63 + 5], dtype="<u8"),
+    np.arange(6).reshape(2, 3).T, np.array([1.0, np.nan, np.inf]), np.array([True, False]),
+    np.array(["a", "ö"]), np.arange(5, dtype="<u2")[::2], np.array(3.5), np.array([2**63 + 5], dtype="<u8"),
 ])
 def test_arrays_come_back_exactly(array):
     back = np.array(decode(encode("event", {"value": array}))[1]["value"], dtype=array.dtype)

@@ -14,18 +14,19 @@ SERIES = {"old": "1111aaaa-0000-4000-8000-000000000000", "new": "2222bbbb-0000-4
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory):
-    """Two series of one recipe with 2 temperatures x (image, g2), one repeated step, and a single dark frame."""
+    """Two series of one recipe with 2 temperatures x (image, g2), a repeated step, and a dark frame."""
     with open_catalog(tmp_path_factory.mktemp("data")) as catalog:
         journal = Journal(catalog.folder.journal)
         number = 0
 
-        def add(measurement: str, temperature_K: float | None, exit_status: str = "success", **start: object) -> None:
+        def add(measurement: str, temperature_K: float | None, exit_status="success", **start: object):
             nonlocal number
             number += 1
             uid = f"{number:08d}-aaaa-4000-8000-000000000000"
             temperature = {} if temperature_K is None else {"temperature_K": temperature_K}
-            journal("start", {"uid": uid, "time": 1000.0 + number, "scan_id": number, "plan_name": measurement,
-                              "measurement": measurement, "sample": {"name": "A3"}, **temperature, **start})
+            journal("start", {"uid": uid, "time": 1000.0 + number, "scan_id": number,
+                              "plan_name": measurement, "measurement": measurement,
+                              "sample": {"name": "A3"}, **temperature, **start})
             journal("stop", {"uid": f"s{number}", "run_start": uid, "time": 1000.5 + number,
                              "exit_status": exit_status, "num_events": {"primary": 2}})
 
@@ -33,7 +34,7 @@ def client(tmp_path_factory):
             for index, (temperature, measurement) in enumerate(
                 [(4.0, "widefield_image"), (4.0, "g2"), (10.0, "widefield_image"), (10.0, "g2")]
             ):
-                series = {"uid": SERIES[name], "recipe": "night", "index": index, "of": 4, "step": measurement}
+                series = {"uid": SERIES[name], "recipe": "night", "index": index, "of": 4}
                 add(measurement, temperature, series=series, exit_status="fail" if index == 1 else "success")
         add("g2", 4.0, series={"uid": SERIES["new"], "recipe": "night", "index": 1, "of": 4, "step": "g2"})
         add("dark", None, sample={"name": "B7"})
@@ -85,7 +86,8 @@ def test_no_such_run(client, text):
 
 
 @pytest.mark.parametrize(("series", "expected"), [
-    ("last", [5, 6, 9, 7, 8]), ("night", [5, 6, 9, 7, 8]), (SERIES["old"], [1, 2, 3, 4]), ("1111aaaa", [1, 2, 3, 4]),
+    ("last", [5, 6, 9, 7, 8]), ("night", [5, 6, 9, 7, 8]),
+    (SERIES["old"], [1, 2, 3, 4]), ("1111aaaa", [1, 2, 3, 4]),
 ])
 def test_series_in_the_order_of_the_recipe(client, series, expected):
     assert scan_ids(series_runs(client, series)) == expected

@@ -11,6 +11,7 @@ import threading
 import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from cryopl_bluesky.catalog.folder import DataFolder
 
@@ -50,7 +51,7 @@ def read_only_config(folder: DataFolder) -> dict[str, Any]:
     """
     return {
         "trees": [{"path": "/", "tree": "catalog", "args": {
-            "uri": f"sqlite:///file:{folder.catalog_database.as_posix()}?mode=ro&uri=true",
+            "uri": f"sqlite:///file:{quote(folder.catalog_database.as_posix(), safe='/:')}?mode=ro&uri=true",
             "readable_storage": [
                 str(folder.arrays), str(folder.frames), str(folder.tags), _tables_uri(folder),
             ],
