@@ -150,7 +150,8 @@ def pulsed_g2(
     if 0 not in k or not used.any():
         raise AnalysisError(
             f"The histogram reaches from {delay_ns[0]:g} to {delay_ns[-1]:g} ns, which holds no complete "
-            f"central and side peak of period {period:g} ns around {offset_ns:g} ns; record at least +-1.5 periods."
+            f"central and side peak of period {period:g} ns around {offset_ns:g} ns; "
+            "record at least +-1.5 periods."
         )
     if areas[used].sum() == 0:
         raise AnalysisError("The side peaks hold no pairs; record longer.")
