@@ -13,7 +13,7 @@ from bluesky.plans import count
 from event_model import DocumentNames, schema_validators
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "sim"))
-from tagger_bench import Light, make_bench  # noqa: E402
+from tagger_bench import Light, make_bench
 
 from cryopl_bluesky.devices.hbt import Hbt
 from cryopl_bluesky.drivers.errors import LimitError
@@ -49,7 +49,9 @@ def run(RE, plan):
 
 def test_decay_and_g2_arrive_in_the_event(hbt, RE):
     def plan():
-        yield from bps.mv(hbt.record, "decay+g2", hbt.duration_s, 2.0, hbt.g2_binwidth_ps, 400_000, hbt.g2_bins, 21)
+        yield from bps.mv(
+            hbt.record, "decay+g2", hbt.duration_s, 2.0, hbt.g2_binwidth_ps, 400_000, hbt.g2_bins, 21
+        )
         yield from count([hbt])
 
     descriptor, (data,) = run(RE, plan())

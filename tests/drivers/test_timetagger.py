@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "sim"))
-from tagger_bench import Light, make_bench  # noqa: E402
+from tagger_bench import Light, make_bench
 
 from cryopl_bluesky.drivers.errors import InstrumentError, LimitError, NotConnectedError
 from cryopl_bluesky.drivers.tagger_acquisition import AcquisitionSettings
@@ -34,8 +34,10 @@ def g2_at_zero(histogram, bins_per_period, periods):
     """Central peak over the mean side peak, full-period windows."""
     centre = len(histogram) // 2
     shift = centre - bins_per_period // 2
-    peaks = {k: int(histogram[shift + k * bins_per_period:][:bins_per_period].sum())
-             for k in range(-periods, periods + 1)}
+    peaks = {
+        k: int(histogram[shift + k * bins_per_period :][:bins_per_period].sum())
+        for k in range(-periods, periods + 1)
+    }
     side = np.array([n for k, n in peaks.items() if k])
     value = peaks[0] / side.mean()
     return value, value * np.sqrt(1 / max(1, peaks[0]) + 1 / side.sum())
@@ -44,8 +46,9 @@ def g2_at_zero(histogram, bins_per_period, periods):
 @pytest.mark.parametrize("g2_0", [1.0, 0.26])
 def test_g2_and_lifetime_come_back(g2_0):
     driver, _ = connect(Light(g2_0=g2_0), input_delays_ps=(0, -1_700, 0))
-    data = driver.acquire(AcquisitionSettings(
-        60.0, decay_bins=25_000, g2_binwidth_ps=4_000, g2_bins=100 * 81 + 1, kinds=BOTH))
+    data = driver.acquire(
+        AcquisitionSettings(60.0, decay_bins=25_000, g2_binwidth_ps=4_000, g2_bins=100 * 81 + 1, kinds=BOTH)
+    )
     value, sigma = g2_at_zero(data.g2, 100, 40)
     assert abs(value - g2_0) < 3 * sigma
     assert sigma < 0.03
@@ -129,10 +132,16 @@ def test_stop_from_another_thread():
     assert driver.acquire(AcquisitionSettings(0.05)).capture_duration_s == pytest.approx(0.05)
 
 
-@pytest.mark.parametrize(("setting", "value"), [
-    ("duration_s", 0.0), ("decay_bins", 0), ("g2_binwidth_ps", -1), ("decay_binwidth_ps", 0),
-    ("kinds", frozenset({"spectrum"})),
-])
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("duration_s", 0.0),
+        ("decay_bins", 0),
+        ("g2_binwidth_ps", -1),
+        ("decay_binwidth_ps", 0),
+        ("kinds", frozenset({"spectrum"})),
+    ],
+)
 def test_bad_settings_are_refused_by_name(setting, value):
     driver, _ = connect()
     with pytest.raises(LimitError, match=setting):

@@ -29,7 +29,11 @@ def make_bench(speed: float = 2000.0) -> Bench:
 
 
 def make_tagger(
-    light: Light, bench: Bench | None = None, parameters: HbtParameters | None = None, *, filtered: bool = True
+    light: Light,
+    bench: Bench | None = None,
+    parameters: HbtParameters | None = None,
+    *,
+    filtered: bool = True,
 ) -> tuple[Any, Any, Bench]:
     """Module, tagger with trigger levels and filter set as in the lab, bench."""
     bench = bench or make_bench()

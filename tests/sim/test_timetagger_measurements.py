@@ -7,9 +7,9 @@ import time
 
 import numpy as np
 import pytest
+from tagger_bench import Light, make_tagger, run_for
 
 from cryopl_bluesky.sim.timetagger import HbtParameters
-from tagger_bench import Light, make_tagger, run_for
 
 
 @pytest.fixture
@@ -45,9 +45,10 @@ def test_histograms_equal_a_brute_force_count_of_the_same_tags(lab):
     assert (np.diff(times) >= 0).all()
     assert rates.getCountsTotal().tolist() == [len(one), len(two), len(sync)]
     np.testing.assert_array_equal(decay.getData(), brute_histogram(sync, one, 1000, 900))
-    delays = (one[None, :] - one[:, None])
+    delays = one[None, :] - one[:, None]
     np.testing.assert_array_equal(
-        auto.getData(), np.histogram(delays[delays > 0], np.arange(41) * 50_000)[0] - 0)
+        auto.getData(), np.histogram(delays[delays > 0], np.arange(41) * 50_000)[0] - 0
+    )
     pairs = (two[:, None] - one[None, :]).ravel()
     edges = (np.arange(1_001) - 500) * 3_001 - 1_500
     inside = pairs[(pairs >= edges[0]) & (pairs < edges[-1])]
@@ -178,7 +179,7 @@ def test_a_collected_measurement_does_not_keep_the_stream_busy(lab):
 
 
 def test_only_one_tagger_and_only_licensed_channels(lab):
-    module, tagger, bench = lab
+    module, tagger, _ = lab
     assert tagger.getChannelList() == (1, 2, 3, 4, -1, -2, -3, -4)
     assert tagger.getChannelList(module.ChannelEdge.Falling) == (-1, -2, -3, -4)
     with pytest.raises(RuntimeError, match="already in use"):

@@ -1,4 +1,4 @@
-"""The photon stream of the virtual tagger: rates, lifetimes, antibunching, dead time, filter, real photons."""
+"""The photons of the virtual tagger: rates, lifetimes, antibunching, dead time, filter, real photons."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tagger_bench import PERIOD_PS, Light, make_bench, make_tagger, run_for
 
 from cryopl_bluesky.sim.timetagger import HbtParameters
-from tagger_bench import PERIOD_PS, Light, make_bench, make_tagger, run_for
 
 PTU = Path(__file__).parents[1] / "data" / "picoquant" / "hydraharp_v10_t3.ptu"
 CLEAN = HbtParameters(dark_Hz=0.0, afterpulsing=0.0)
@@ -32,10 +32,12 @@ def pulsed_g2(module, tagger, seconds, side=100, channels=(-2, -1)):
     return value, value * np.sqrt(1 / max(1, centre) + 1 / sides.sum())
 
 
-@pytest.mark.parametrize(("g2_0", "rate_Hz"), [(1.0, 40e3), (0.26, 40e3), (0.0, 40e3), (1.7, 40e3), (0.4, 400e3)])
+@pytest.mark.parametrize(
+    ("g2_0", "rate_Hz"), [(1.0, 40e3), (0.26, 40e3), (0.0, 40e3), (1.7, 40e3), (0.4, 400e3)]
+)
 def test_pulsed_g2_is_what_was_set(g2_0, rate_Hz):
-    # No cable difference, so that whole-period windows are centred on the pulses; no dead time, because it hides
-    # the second photon of a pulse on the same SPAD and so lowers the side peaks by g2 <n>/2.
+    # No cable difference, so that whole-period windows are centred on the pulses; no dead time, because it
+    # hides the second photon of a pulse on the same SPAD and so lowers the side peaks by g2 <n>/2.
     parameters = HbtParameters(
         dark_Hz=0.0, afterpulsing=0.0, cable2_ps=0, dead_time_ps=0, tagger_dead_time_ps=0
     )
@@ -47,7 +49,9 @@ def test_pulsed_g2_is_what_was_set(g2_0, rate_Hz):
 
 def test_background_raises_g2_by_the_signal_fraction():
     light = Light(g2_0=0.26, rate_Hz=36e3, background_Hz=2e3)  # signal fraction 0.9 on each SPAD
-    module, tagger, _ = make_tagger(light, parameters=HbtParameters(dark_Hz=0.0, afterpulsing=0.0, cable2_ps=0))
+    module, tagger, _ = make_tagger(
+        light, parameters=HbtParameters(dark_Hz=0.0, afterpulsing=0.0, cable2_ps=0)
+    )
     value, sigma = pulsed_g2(module, tagger, 60.0)
     assert abs(value - (1 - 0.9**2 * (1 - 0.26))) < 3 * sigma
 
@@ -89,7 +93,9 @@ def test_decay_has_the_mean_lifetime_and_all_photons():
 
 
 def test_rates_dead_time_and_darks():
-    module, tagger, _ = make_tagger(Light(rate_Hz=2e6, repetition_rate_Hz=None), parameters=CLEAN, filtered=False)
+    module, tagger, _ = make_tagger(
+        Light(rate_Hz=2e6, repetition_rate_Hz=None), parameters=CLEAN, filtered=False
+    )
     times, channels = stream_of(module, tagger, [-1, -2], 2.0)
     for channel in (-1, -2):
         own = times[channels == channel]
@@ -183,7 +189,10 @@ class TestRecordedPhotons:
         assert (channels == -2).sum() == 46_559
         syncs = times[channels == -3]
         pulses = [
-            np.rint((syncs[np.searchsorted(syncs, times[channels == c] + 40, side="right") - 1] - syncs[0]) / PERIOD_PS)
+            np.rint(
+                (syncs[np.searchsorted(syncs, times[channels == c] + 40, side="right") - 1] - syncs[0])
+                / PERIOD_PS
+            )
             for c in (-1, -2)
         ]
         lags = np.arange(-1000, 1001)

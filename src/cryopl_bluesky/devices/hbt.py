@@ -27,12 +27,17 @@ _PS_PER_S = 1e12
 _TIMEOUT_MARGIN_S = 60.0
 
 
+def _value(quantity: Quantity) -> Any:
+    """Present value; ophyd declares it as a number or a sentinel, whatever the type of the quantity."""
+    return quantity.get()
+
+
 class Hbt(Instrument):
     """Time Tagger with two SPADs and the laser's sync.
 
     `trigger()` runs one acquisition of `duration_s` in which all measurements see the same photons. A decay
-    histogram counts SPAD clicks by the time since the laser pulse, bin i from i to i + 1 bin widths; setting the
-    repetition rate or the bin width makes it cover one laser period. The g2 histogram counts pairs by
+    histogram counts SPAD clicks by the time since the laser pulse, bin i from i to i + 1 bin widths; setting
+    the repetition rate or the bin width makes it cover one laser period. The g2 histogram counts pairs by
     t(SPAD 2) - t(SPAD 1), bin i centred at (i - g2_bins // 2) bin widths.
 
     Args:
@@ -41,17 +46,39 @@ class Hbt(Instrument):
         clock: time of the session.
     """
 
-    duration_s = Cpt(Quantity, dtype=float, value=1.0, units="s", limits=(1e-3, 1e6), kind="config",
-                     write="_keep")
-    record = Cpt(Quantity, dtype=str, value="decay", choices=tuple(RECORD), kind="config", write="_apply_record")
-    repetition_rate_Hz = Cpt(Quantity, dtype=float, units="Hz", limits=(1e3, 1e8), kind="config",
-                             write="_apply_repetition_rate")
-    decay_binwidth_ps = Cpt(Quantity, dtype=int, value=16, units="ps", limits=(1, 1_000_000_000), kind="config",
-                            write="_apply_decay_binwidth")
-    decay_bins = Cpt(Quantity, dtype=int, value=1, limits=(1, 10_000_000), kind="config", write="_apply_decay_bins")
-    g2_binwidth_ps = Cpt(Quantity, dtype=int, value=1_000, units="ps", limits=(1, 1_000_000_000_000), kind="config",
-                         write="_keep")
-    g2_bins = Cpt(Quantity, dtype=int, value=8_001, limits=(1, 10_000_000), kind="config", write="_apply_g2_bins")
+    duration_s = Cpt(
+        Quantity, dtype=float, value=1.0, units="s", limits=(1e-3, 1e6), kind="config", write="_keep"
+    )
+    record = Cpt(
+        Quantity, dtype=str, value="decay", choices=tuple(RECORD), kind="config", write="_apply_record"
+    )
+    repetition_rate_Hz = Cpt(
+        Quantity, dtype=float, units="Hz", limits=(1e3, 1e8), kind="config", write="_apply_repetition_rate"
+    )
+    decay_binwidth_ps = Cpt(
+        Quantity,
+        dtype=int,
+        value=16,
+        units="ps",
+        limits=(1, 1_000_000_000),
+        kind="config",
+        write="_apply_decay_binwidth",
+    )
+    decay_bins = Cpt(
+        Quantity, dtype=int, value=1, limits=(1, 10_000_000), kind="config", write="_apply_decay_bins"
+    )
+    g2_binwidth_ps = Cpt(
+        Quantity,
+        dtype=int,
+        value=1_000,
+        units="ps",
+        limits=(1, 1_000_000_000_000),
+        kind="config",
+        write="_keep",
+    )
+    g2_bins = Cpt(
+        Quantity, dtype=int, value=8_001, limits=(1, 10_000_000), kind="config", write="_apply_g2_bins"
+    )
     expect_sync = Cpt(Quantity, dtype=bool, value=True, kind="config", write="_keep")
     allow_overflows = Cpt(Quantity, dtype=bool, value=False, kind="config", write="_keep")
     serial = Cpt(Quantity, dtype=str, kind="config")
@@ -83,9 +110,9 @@ class Hbt(Instrument):
     def __init__(self, driver: TimeTagger, *, name: str, clock: Clock, **kwargs: Any):
         self._driver, self._clock = driver, clock
         super().__init__(name=name, **kwargs)
-        self._apply_record(self.record.get())
+        self._apply_record(_value(self.record))
 
-    # --- settings (owner thread) -----------------------------------------------------------------------------
+    # --- settings (owner thread) --------------------
 
     def refresh(self) -> None:
         """Read the tagger's settings into the signals and cover one laser period by the decay histogram."""
@@ -97,8 +124,8 @@ class Hbt(Instrument):
             getattr(self, f"{role}_dead_time_ps").put(channel.dead_time_ps)
             getattr(self, f"{role}_delay_ps").put(channel.input_delay_ps)
         self.repetition_rate_Hz.put(self._driver.repetition_rate_Hz)
-        self._cover_one_period(self._driver.repetition_rate_Hz, self.decay_binwidth_ps.get())
-        self._apply_g2_bins(self.g2_bins.get())
+        self._cover_one_period(self._driver.repetition_rate_Hz, _value(self.decay_binwidth_ps))
+        self._apply_g2_bins(_value(self.g2_bins))
 
     def _keep(self, value: Any) -> Any:
         return value
@@ -106,17 +133,21 @@ class Hbt(Instrument):
     def _apply_record(self, record: str) -> str:
         """Only what is recorded appears in events."""
         kinds = RECORD[record]
-        for signal, kind in ((self.decay_spad1, "decay"), (self.decay_spad2, "decay"), (self.g2_histogram, "g2")):
+        for signal, kind in (
+            (self.decay_spad1, "decay"),
+            (self.decay_spad2, "decay"),
+            (self.g2_histogram, "g2"),
+        ):
             signal.kind = Kind.normal if kind in kinds else Kind.omitted
         return record
 
     def _apply_repetition_rate(self, repetition_rate_Hz: float) -> float:
         applied_Hz = self._driver.set_repetition_rate(repetition_rate_Hz)
-        self._cover_one_period(applied_Hz, self.decay_binwidth_ps.get())
+        self._cover_one_period(applied_Hz, _value(self.decay_binwidth_ps))
         return applied_Hz
 
     def _apply_decay_binwidth(self, binwidth_ps: int) -> int:
-        self._cover_one_period(self.repetition_rate_Hz.get(), binwidth_ps)
+        self._cover_one_period(_value(self.repetition_rate_Hz), binwidth_ps)
         return binwidth_ps
 
     def _cover_one_period(self, repetition_rate_Hz: float, binwidth_ps: int) -> None:
@@ -132,15 +163,19 @@ class Hbt(Instrument):
         self.g2_histogram.put(np.zeros(bins, np.int64))
         return bins
 
-    # --- acquisition -----------------------------------------------------------------------------------------
+    # --- acquisition --------------------
 
     def trigger(self) -> Status:
         """Acquire for `duration_s`; the Status finishes when the data are in the signals."""
         settings = AcquisitionSettings(
-            duration_s=self.duration_s.get(), decay_binwidth_ps=self.decay_binwidth_ps.get(),
-            decay_bins=self.decay_bins.get(), g2_binwidth_ps=self.g2_binwidth_ps.get(), g2_bins=self.g2_bins.get(),
-            kinds=RECORD[self.record.get()], expect_sync=self.expect_sync.get(),
-            allow_overflows=self.allow_overflows.get(),
+            duration_s=_value(self.duration_s),
+            decay_binwidth_ps=_value(self.decay_binwidth_ps),
+            decay_bins=_value(self.decay_bins),
+            g2_binwidth_ps=_value(self.g2_binwidth_ps),
+            g2_bins=_value(self.g2_bins),
+            kinds=RECORD[_value(self.record)],
+            expect_sync=_value(self.expect_sync),
+            allow_overflows=_value(self.allow_overflows),
         )
         timeout_s = 2.0 * settings.duration_s + _TIMEOUT_MARGIN_S
         return self.submit(lambda: self._acquire(settings), timeout_s, f"acquire {settings.duration_s:g} s")
@@ -149,11 +184,20 @@ class Hbt(Instrument):
         self._store(self._driver.acquire(settings))
 
     def _store(self, data: Acquisition) -> None:
-        for key in ("spad1_rate_Hz", "spad2_rate_Hz", "sync_rate_Hz", "spad1_counts", "spad2_counts",
-                    "capture_duration_s", "overflows"):
+        for key in (
+            "spad1_rate_Hz",
+            "spad2_rate_Hz",
+            "sync_rate_Hz",
+            "spad1_counts",
+            "spad2_counts",
+            "capture_duration_s",
+            "overflows",
+        ):
             getattr(self, key).put(getattr(data, key))
         for signal, histogram in (
-            (self.decay_spad1, data.decay_spad1), (self.decay_spad2, data.decay_spad2), (self.g2_histogram, data.g2)
+            (self.decay_spad1, data.decay_spad1),
+            (self.decay_spad2, data.decay_spad2),
+            (self.g2_histogram, data.g2),
         ):
             if histogram is not None:
                 signal.put(histogram)

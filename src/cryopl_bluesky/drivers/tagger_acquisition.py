@@ -58,8 +58,11 @@ class AcquisitionSettings:
         check_limits(instrument, "g2_bins", self.g2_bins, 1, _MOST_BINS)
         unknown = set(self.kinds) - set(get_args(Kind))
         if unknown:
-            raise LimitError(instrument, f"kinds={sorted(unknown)} do not exist",
-                             f"choose from {', '.join(get_args(Kind))}")
+            raise LimitError(
+                instrument,
+                f"kinds={sorted(unknown)} do not exist",
+                f"choose from {', '.join(get_args(Kind))}",
+            )
 
 
 @dataclass(frozen=True)
@@ -108,8 +111,18 @@ class RunningAcquisition:
     """
 
     def __init__(
-        self, vendor: Any, tagger: Any, settings: AcquisitionSettings, *, instrument: str, spad1: int, spad2: int,
-        sync: int, monitor: int, monitor_divider: int, repetition_rate_Hz: float,
+        self,
+        vendor: Any,
+        tagger: Any,
+        settings: AcquisitionSettings,
+        *,
+        instrument: str,
+        spad1: int,
+        spad2: int,
+        sync: int,
+        monitor: int,
+        monitor_divider: int,
+        repetition_rate_Hz: float,
     ):
         self.settings = settings
         self._tagger, self._instrument = tagger, instrument
@@ -159,12 +172,16 @@ class RunningAcquisition:
             return
         rate_Hz, count = self.sync_rate_Hz()
         if count == 0:
-            raise InstrumentError(self._instrument, f"no laser sync arrives ({self._repetition_rate_Hz:g} Hz expected)",
-                                  "check that the laser emits, its sync cable and the trigger level")
+            raise InstrumentError(
+                self._instrument,
+                f"no laser sync arrives ({self._repetition_rate_Hz:g} Hz expected)",
+                "check that the laser emits, its sync cable and the trigger level",
+            )
         tolerance = max(_SYNC_TOLERANCE, 2.0 / count)
         if abs(rate_Hz / self._repetition_rate_Hz - 1.0) > tolerance:
             raise InstrumentError(
-                self._instrument, f"the laser sync runs at {rate_Hz:.6g} Hz, not at {self._repetition_rate_Hz:.6g} Hz",
+                self._instrument,
+                f"the laser sync runs at {rate_Hz:.6g} Hz, not at {self._repetition_rate_Hz:.6g} Hz",
                 "set the same repetition_rate_Hz for the laser and the interferometer",
             )
 
@@ -172,31 +189,46 @@ class RunningAcquisition:
         """The data.
 
         Raises:
-            InstrumentError: tags were lost and that is not allowed, a histogram is full, or the sync is wrong.
+            InstrumentError: tags were lost without leave, a histogram is full, or the sync is wrong.
         """
         overflows = int(self._tagger.getOverflows())
         if overflows and not self.settings.allow_overflows:
-            raise InstrumentError(self._instrument, f"{overflows} buffer overflow(s): tags were lost",
-                                  "lower the count rate or set allow_overflows")
+            raise InstrumentError(
+                self._instrument,
+                f"{overflows} buffer overflow(s): tags were lost",
+                "lower the count rate or set allow_overflows",
+            )
         self.check_sync()
         capture_s = int(self._counts.getCaptureDuration()) / PS_PER_S
         if not capture_s > 0:
             raise InstrumentError(self._instrument, "the acquisition has no data", "measure longer")
         first, second, filtered = (int(n) for n in self._counts.getCountsTotal())
         if self._decays and self.settings.expect_sync and first + second > 0 and filtered == 0:
-            raise InstrumentError(self._instrument, "photons arrive but no sync passes the conditional filter",
-                                  "check the conditional filter and the sync's trigger level")
+            raise InstrumentError(
+                self._instrument,
+                "photons arrive but no sync passes the conditional filter",
+                "check the conditional filter and the sync's trigger level",
+            )
         decays = [self._histogram("decay", decay) for decay in self._decays] or [None, None]
         return Acquisition(
-            spad1_counts=first, spad2_counts=second, spad1_rate_Hz=first / capture_s,
-            spad2_rate_Hz=second / capture_s, sync_rate_Hz=self.sync_rate_Hz()[0], capture_duration_s=capture_s,
-            overflows=overflows, decay_spad1=decays[0], decay_spad2=decays[1],
+            spad1_counts=first,
+            spad2_counts=second,
+            spad1_rate_Hz=first / capture_s,
+            spad2_rate_Hz=second / capture_s,
+            sync_rate_Hz=self.sync_rate_Hz()[0],
+            capture_duration_s=capture_s,
+            overflows=overflows,
+            decay_spad1=decays[0],
+            decay_spad2=decays[1],
             g2=None if self._g2 is None else self._histogram("g2", self._g2),
         )
 
     def _histogram(self, what: str, measurement: Any) -> NDArray[np.int64]:
         counts = np.asarray(measurement.getData())
         if counts.size and (counts.min() < 0 or counts.max() >= _FULL):
-            raise InstrumentError(self._instrument, f"a bin of the {what} histogram is full ({_FULL} counts)",
-                                  "measure in shorter pieces")
+            raise InstrumentError(
+                self._instrument,
+                f"a bin of the {what} histogram is full ({_FULL} counts)",
+                "measure in shorter pieces",
+            )
         return counts.astype(np.int64)

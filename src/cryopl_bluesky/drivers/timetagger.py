@@ -1,17 +1,14 @@
 """Driver of the Time Tagger with two SPADs and the laser's sync (Hanbury Brown-Twiss interferometer).
 
-Channels: SPAD 1, SPAD 2 and the sync on the leading edges of their pulses. The sync passes the conditional filter
-only after a photon (`facts/swabian.md` section 6) and is shifted back by one laser period, so that a decay histogram
-runs forward: start = the pulse before the photon. The other edge of the sync input is not filtered but divided to
-about 100 kHz: it measures the laser's rate during every acquisition.
+Channels: SPAD 1, SPAD 2 and the sync on the leading edges of their pulses. The sync passes the conditional
+filter only after a photon (`facts/swabian.md` section 6) and is shifted back by one laser period, so that a
+decay histogram runs forward: start = the pulse before the photon. The other edge of the sync input is not
+filtered but divided to about 100 kHz: it measures the laser's rate during every acquisition.
 """
 
 from __future__ import annotations
 
-import importlib
-import logging
 import threading
-from dataclasses import dataclass
 from typing import Any
 
 from cryopl_bluesky.clock import Clock
@@ -22,8 +19,9 @@ from cryopl_bluesky.drivers.errors import (
     check_limits,
 )
 from cryopl_bluesky.drivers.tagger_acquisition import Acquisition, AcquisitionSettings, RunningAcquisition
+from cryopl_bluesky.drivers.tagger_setup import ChannelSettings, forward_log_line, import_vendor_module
 
-log = logging.getLogger(__name__)
+__all__ = ["ChannelSettings", "TimeTagger", "import_vendor_module"]
 
 PS_PER_S = 1e12
 _LEVEL_TOLERANCE_V = 0.02
@@ -33,41 +31,6 @@ _MOST_DIVIDER = 65_535
 _POLL_S = 0.01
 _EARLY_LOOK_S = 0.1
 _OVERTIME_S = 5.0
-
-
-def import_vendor_module() -> Any:
-    """The vendor's Python module, from the package or from the vendor's Windows installer.
-
-    Raises:
-        NotConnectedError: neither is installed.
-    """
-    problems = []
-    for name in ("Swabian.TimeTagger", "TimeTagger"):
-        try:
-            return importlib.import_module(name)
-        except ImportError as error:
-            problems.append(f"{name}: {error}")
-    raise NotConnectedError(
-        "hbt", f"the Time Tagger's Python module cannot be imported ({'; '.join(problems)})",
-        "pip install 'Swabian-TimeTagger>=2.22,<3', or the vendor's installer; there is none for macOS",
-    )
-
-
-@dataclass(frozen=True)
-class ChannelSettings:
-    """One input as it was read back.
-
-    Attributes:
-        channel: number, negative for the falling edge.
-        trigger_level_V: trigger level after rounding by the converter.
-        dead_time_ps: applied dead time.
-        input_delay_ps: applied delay.
-    """
-
-    channel: int
-    trigger_level_V: float
-    dead_time_ps: int
-    input_delay_ps: int
 
 
 class TimeTagger:
@@ -89,9 +52,19 @@ class TimeTagger:
     """
 
     def __init__(
-        self, module: Any, clock: Clock, *, name: str = "hbt", serial: str = "", spad1: int = -1, spad2: int = -2,
-        sync: int = -3, trigger_levels_V: tuple[float, float, float] = (-0.4, -0.4, -0.4), dead_time_ps: int = 2_100,
-        input_delays_ps: tuple[int, int, int] = (0, 0, 0), conditional_filter: bool = True,
+        self,
+        module: Any,
+        clock: Clock,
+        *,
+        name: str = "hbt",
+        serial: str = "",
+        spad1: int = -1,
+        spad2: int = -2,
+        sync: int = -3,
+        trigger_levels_V: tuple[float, float, float] = (-0.4, -0.4, -0.4),
+        dead_time_ps: int = 2_100,
+        input_delays_ps: tuple[int, int, int] = (0, 0, 0),
+        conditional_filter: bool = True,
         repetition_rate_Hz: float = 2.5e6,
     ):
         self.name, self.clock = name, clock
@@ -101,16 +74,26 @@ class TimeTagger:
         self.channels: dict[str, ChannelSettings] = {}
         self.serial, self.model = serial, ""
         self._vendor = module
-        self._wanted = dict(zip(("spad1", "spad2", "sync"), zip(
-            (spad1, spad2, sync), trigger_levels_V, (dead_time_ps, dead_time_ps, None), input_delays_ps, strict=True,
-        ), strict=True))
+        self._wanted = dict(
+            zip(
+                ("spad1", "spad2", "sync"),
+                zip(
+                    (spad1, spad2, sync),
+                    trigger_levels_V,
+                    (dead_time_ps, dead_time_ps, None),
+                    input_delays_ps,
+                    strict=True,
+                ),
+                strict=True,
+            )
+        )
         self._conditional_filter = conditional_filter
         self._lock = threading.RLock()
         self._tagger: Any = None
         self._running: RunningAcquisition | None = None
         self._stopped = threading.Event()
 
-    # --- connection ------------------------------------------------------------------------------------------
+    # --- connection --------------------
 
     def open(self) -> None:
         """Take the device and apply all settings, reading each back.
@@ -123,13 +106,14 @@ class TimeTagger:
             if self._tagger is not None:
                 return
             self._vendor.setUsageStatisticsStatus(self._vendor.UsageStatisticsStatus.Disabled)
-            self._vendor.setLogger(_log_line)
+            self._vendor.setLogger(forward_log_line)
             try:
                 tagger = self._vendor.createTimeTagger(self.serial)
             except RuntimeError as error:
                 raise NotConnectedError(
-                    self.name, f"the Time Tagger cannot be opened: {error}",
-                    "check USB cable and power, the serial number in the profile, and close the vendor's lab software",
+                    self.name,
+                    f"the Time Tagger cannot be opened: {error}",
+                    "check USB cable, power and the serial number in the profile; close the vendor's software",
                 ) from error
             self._tagger = tagger
             try:
@@ -168,7 +152,8 @@ class TimeTagger:
             for number in {channel} | ({self.monitor} if role == "sync" else set()):
                 if number not in available:
                     raise InstrumentError(
-                        self.name, f"channel {number} ({role}) is not among the licensed ones {tuple(available)}",
+                        self.name,
+                        f"channel {number} ({role}) is not among the licensed ones {tuple(available)}",
                         "correct the channel in the profile",
                     )
             tagger.setTriggerLevel(channel, level_V)
@@ -179,25 +164,34 @@ class TimeTagger:
             tagger.setInputDelay(channel, delay_ps)
             applied_ps = int(tagger.getInputDelay(channel))
             self._expect(f"delay of {role} in ps", delay_ps, applied_ps, 0)
-            self.channels[role] = ChannelSettings(channel, applied_V, int(tagger.getDeadtime(channel)), applied_ps)
+            self.channels[role] = ChannelSettings(
+                channel, applied_V, int(tagger.getDeadtime(channel)), applied_ps
+            )
         triggers, filtered = ([self.spad1, self.spad2], [self.sync]) if self._conditional_filter else ([], [])
         tagger.setConditionalFilter(trigger=triggers, filtered=filtered)
         applied = sorted(tagger.getConditionalFilterTrigger()), sorted(tagger.getConditionalFilterFiltered())
         if applied != (sorted(triggers), sorted(filtered)):
-            raise InstrumentError(self.name, f"the conditional filter reads back {applied}", "restart the tagger")
+            raise InstrumentError(
+                self.name, f"the conditional filter reads back {applied}", "restart the tagger"
+            )
 
     def _expect(self, what: str, wanted: float, applied: float, tolerance: float) -> None:
         if not abs(applied - wanted) <= tolerance:
-            raise InstrumentError(self.name, f"{what} was set to {wanted:g} but reads {applied:g}",
-                                  "choose a value that the tagger can make")
+            raise InstrumentError(
+                self.name,
+                f"{what} was set to {wanted:g} but reads {applied:g}",
+                "choose a value that the tagger can make",
+            )
 
     def _settle(self, tagger: Any) -> None:
         if not tagger.sync(timeout=_SYNC_TIMEOUT_MS):
             raise InstrumentTimeoutError(
-                self.name, f"settings were not active within {_SYNC_TIMEOUT_MS / 1e3:g} s", "check the USB connection"
+                self.name,
+                f"settings were not active within {_SYNC_TIMEOUT_MS / 1e3:g} s",
+                "check the USB connection",
             )
 
-    # --- settings --------------------------------------------------------------------------------------------
+    # --- settings --------------------
 
     def set_repetition_rate(self, repetition_rate_Hz: float) -> float:
         """Tell the tagger the laser's rate: the filtered sync is shifted back by this period.
@@ -217,7 +211,9 @@ class TimeTagger:
             self._expect("software delay of the sync in ps", shift_ps, tagger.getDelaySoftware(self.sync), 0)
             divider = min(_MOST_DIVIDER, max(1, int(repetition_rate_Hz / _MONITOR_HZ)))
             tagger.setEventDivider(self.monitor, divider)
-            self._expect("event divider of the sync monitor", divider, tagger.getEventDivider(self.monitor), 0)
+            self._expect(
+                "event divider of the sync monitor", divider, tagger.getEventDivider(self.monitor), 0
+            )
             self._settle(tagger)
             self.repetition_rate_Hz = repetition_rate_Hz
             return repetition_rate_Hz
@@ -227,7 +223,7 @@ class TimeTagger:
         with self._lock:
             return dict(self._device().getConfiguration())
 
-    # --- acquisition -----------------------------------------------------------------------------------------
+    # --- acquisition --------------------
 
     def start(self, settings: AcquisitionSettings) -> None:
         """Start one synchronised acquisition and return at once.
@@ -246,15 +242,25 @@ class TimeTagger:
             self._stopped.clear()
             tagger.clearOverflows()
             self._running = RunningAcquisition(
-                self._vendor, tagger, settings, instrument=self.name, spad1=self.spad1, spad2=self.spad2,
-                sync=self.sync, monitor=self.monitor, monitor_divider=tagger.getEventDivider(self.monitor),
+                self._vendor,
+                tagger,
+                settings,
+                instrument=self.name,
+                spad1=self.spad1,
+                spad2=self.spad2,
+                sync=self.sync,
+                monitor=self.monitor,
+                monitor_divider=tagger.getEventDivider(self.monitor),
                 repetition_rate_Hz=self.repetition_rate_Hz,
             )
 
     def _refuse_while_running(self, what: str) -> None:
         if self.is_running():
-            raise InstrumentError(self.name, f"{what} cannot be set or started while an acquisition runs",
-                                  "wait for its end or stop it")
+            raise InstrumentError(
+                self.name,
+                f"{what} cannot be set or started while an acquisition runs",
+                "wait for its end or stop it",
+            )
 
     def is_running(self) -> bool:
         """Whether an acquisition takes data."""
@@ -272,7 +278,8 @@ class TimeTagger:
         """Data of the acquisition that has ended.
 
         Raises:
-            InstrumentError: none was made, it still runs, tags were lost, a histogram is full, or the sync is wrong.
+            InstrumentError: none was made, it still runs, tags were lost, a histogram is full, or the sync is
+                wrong.
         """
         with self._lock:
             if self._running is None:
@@ -319,7 +326,8 @@ class TimeTagger:
             late_s = self.clock.monotonic() - begin_s - duration_s
             if late_s > _OVERTIME_S:
                 raise InstrumentTimeoutError(
-                    self.name, f"the acquisition of {duration_s:g} s is not done {late_s:.1f} s after its end",
+                    self.name,
+                    f"the acquisition of {duration_s:g} s is not done {late_s:.1f} s after its end",
                     "no tags arrive: check the USB connection",
                 )
             self._pause(_POLL_S)
@@ -339,7 +347,3 @@ class TimeTagger:
             Counts and rates, no histograms.
         """
         return self.acquire(AcquisitionSettings(duration_s, kinds=frozenset({"rates"}), expect_sync=False))
-
-
-def _log_line(level: int, message: str) -> None:
-    log.log(level, "Time Tagger: %s", message)

@@ -21,7 +21,7 @@ _NONE = np.empty(0, np.int64)
 
 
 def _channels(first: Any, second: Any, function: str) -> list[int]:
-    return [arguments.integer(first, function, 2, bits=32), arguments.integer(second, function, 3, bits=32)]
+    return [arguments.integer(first, function, 2, "int"), arguments.integer(second, function, 3, "int")]
 
 
 class _Histogramming(IteratorBase):
@@ -30,7 +30,7 @@ class _Histogramming(IteratorBase):
     def _set_bins(self, tagger: Any, channels: list[int], binwidth: Any, n_bins: Any) -> None:
         name = type(self).__name__
         self._binwidth_ps = arguments.integer(binwidth, f"new_{name}", 4)
-        self._n_bins = arguments.integer(n_bins, f"new_{name}", 5, bits=32)
+        self._n_bins = arguments.integer(n_bins, f"new_{name}", 5, "int32_t")
         valid = check_tagger(tagger, name)
         if self._binwidth_ps < 1 or self._n_bins < 1:
             raise ValueError("binwidth and n_bins must be at least 1.")
@@ -56,7 +56,11 @@ class Histogram(_Histogramming):
     """Delays of clicks behind starts, multiple start and multiple stop."""
 
     def __init__(
-        self, tagger: Any, click_channel: int, start_channel: int = CHANNEL_UNUSED, binwidth: int = 1000,
+        self,
+        tagger: Any,
+        click_channel: int,
+        start_channel: int = CHANNEL_UNUSED,
+        binwidth: int = 1000,
         n_bins: int = 1000,
     ):
         self._set_bins(tagger, _channels(click_channel, start_channel, "new_Histogram"), binwidth, n_bins)
@@ -79,7 +83,12 @@ class Correlation(_Histogramming):
     """Delays channel 1 - channel 2 of all pairs; without channel 2 the autocorrelation."""
 
     def __init__(
-        self, tagger: Any, channel_1: int, channel_2: int = CHANNEL_UNUSED, binwidth: int = 1000, n_bins: int = 1000
+        self,
+        tagger: Any,
+        channel_1: int,
+        channel_2: int = CHANNEL_UNUSED,
+        binwidth: int = 1000,
+        n_bins: int = 1000,
     ):
         self._set_bins(tagger, _channels(channel_1, channel_2, "new_Correlation"), binwidth, n_bins)
 
@@ -119,7 +128,9 @@ class Correlation(_Histogramming):
 class StartStop(IteratorBase):
     """Delay from each start to the first click after it; only bins that are not empty."""
 
-    def __init__(self, tagger: Any, click_channel: int, start_channel: int = CHANNEL_UNUSED, binwidth: int = 1000):
+    def __init__(
+        self, tagger: Any, click_channel: int, start_channel: int = CHANNEL_UNUSED, binwidth: int = 1000
+    ):
         self._click, self._start = _channels(click_channel, start_channel, "new_StartStop")
         self._binwidth_ps = arguments.integer(binwidth, "new_StartStop", 4)
         valid = check_tagger(tagger, "StartStop")
@@ -173,13 +184,20 @@ class HistogramLogBins(IteratorBase):
     """Delays of clicks behind starts in logarithmic bins; gates are not modelled."""
 
     def __init__(
-        self, tagger: Any, click_channel: int, start_channel: int, exp_start: float, exp_stop: float, n_bins: int,
-        click_gate: Any = None, start_gate: Any = None,
+        self,
+        tagger: Any,
+        click_channel: int,
+        start_channel: int,
+        exp_start: float,
+        exp_stop: float,
+        n_bins: int,
+        click_gate: Any = None,
+        start_gate: Any = None,
     ):
         name = "new_HistogramLogBins"
         self._click, self._start = _channels(click_channel, start_channel, name)
         exponents = (arguments.number(exp_start, name, 4), arguments.number(exp_stop, name, 5))
-        self._n_bins = arguments.integer(n_bins, name, 6, bits=32)
+        self._n_bins = arguments.integer(n_bins, name, 6, "int32_t")
         valid = check_tagger(tagger, "HistogramLogBins")
         if click_gate is not None or start_gate is not None:
             raise NotImplementedError("the virtual tagger has no gates")
@@ -200,7 +218,7 @@ class HistogramLogBins(IteratorBase):
         # Starts at least as old as each edge, summed over the clicks; differences are the bins.
         older = [int(np.searchsorted(starts, clicks - edge, side="right").sum()) for edge in self._edges_ps]
         self._counts += (-np.diff(older)).astype(np.uint64)
-        self._old = starts[np.searchsorted(starts, block.end_ps - self._edges_ps[-1]):]
+        self._old = starts[np.searchsorted(starts, block.end_ps - self._edges_ps[-1]) :]
 
     def getBinEdges(self) -> np.ndarray:
         """Edges, int64 ps (n_bins + 1,)."""

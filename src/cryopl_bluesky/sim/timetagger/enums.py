@@ -1,6 +1,6 @@
 """Enumerations of the Time Tagger's module, with the vendor's names and numbers."""
 
-from enum import IntEnum
+from enum import IntEnum, IntFlag
 
 CHANNEL_UNUSED = -134217728
 LOGGER_INFO, LOGGER_WARNING, LOGGER_ERROR = 10, 30, 40
@@ -25,7 +25,7 @@ class Resolution(IntEnum):
     HighResC = 3
 
 
-class ChannelEdge(IntEnum):
+class ChannelEdge(IntFlag):
     """Which channels `getChannelList` returns."""
 
     All = 0

@@ -113,7 +113,7 @@ class Inputs:
 
 
 def merge(parts: list[tuple[Times, int]]) -> tuple[Times, np.ndarray]:
-    """One stream in time order from (times, channel) of each channel; equal times keep the order of the list."""
+    """One stream in time order from (times, channel) of each channel; equal times stay in the list's order."""
     if not parts:
         return np.empty(0, np.int64), np.empty(0, np.int32)
     times = np.concatenate([times for times, _ in parts])

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from cryopl_bluesky.sim.timetagger import arguments
+from cryopl_bluesky.sim.timetagger.blocks import Block
 from cryopl_bluesky.sim.timetagger.source import Times
-from cryopl_bluesky.sim.timetagger.stream import Block, TagStream
+from cryopl_bluesky.sim.timetagger.stream import TagStream
 from cryopl_bluesky.sim.timetagger.tagger import TimeTaggerBase
 
 _WAIT_SLICE_S = 0.5
@@ -34,7 +35,7 @@ def check_tagger(tagger: Any, function: str) -> TimeTaggerBase:
 
 
 class IteratorBase:
-    """A consumer of the tag stream; it runs from its construction unless its tagger is a synchronised proxy."""
+    """A consumer of the tag stream; it runs from construction on, except on a synchronised proxy."""
 
     def __init__(self) -> None:
         raise AttributeError("No constructor defined - class is abstract")
@@ -63,7 +64,7 @@ class IteratorBase:
                 hardware.add(channel)
         return hardware
 
-    # --- the stream's side -----------------------------------------------------------------------------------
+    # --- the stream's side --------------------
 
     def is_consuming(self) -> bool:
         """Whether the stream must be made for this measurement."""
@@ -92,7 +93,7 @@ class IteratorBase:
     def _begin(self, begin_ps: int, end_ps: int) -> None:
         self._begin_ps, self._end_ps, self._consuming = begin_ps, end_ps, True
 
-    # --- the user's side -------------------------------------------------------------------------------------
+    # --- the user's side --------------------
 
     def start(self) -> None:
         """Start or go on without an end."""
@@ -212,7 +213,7 @@ class DelayedChannel(VirtualChannel):
 
     def __init__(self, tagger: Any, input_channel: int, delay: int):
         self._delay_ps = arguments.integer(delay, "new_DelayedChannel", 3)
-        channel = arguments.integer(input_channel, "new_DelayedChannel", 2, bits=32)
+        channel = arguments.integer(input_channel, "new_DelayedChannel", 2, "int")
         self._attach_channel(check_tagger(tagger, "DelayedChannel"), [channel])
 
     def tags(self, tags: list[tuple[Times, int]]) -> Times:
@@ -313,8 +314,9 @@ class SynchronizedMeasurements:
 
     def waitUntilFinished(self, timeout: int = -1) -> bool:
         """Wait for the end of `startFor`; `timeout` in ms, -1 for ever."""
-        return wait_until(self._stream, self.isRunning,
-                          lambda: max((m._end_ps for m in self._alive()), default=0), timeout)
+        return wait_until(
+            self._stream, self.isRunning, lambda: max((m._end_ps for m in self._alive()), default=0), timeout
+        )
 
     def __enter__(self) -> SynchronizedMeasurements:
         return self

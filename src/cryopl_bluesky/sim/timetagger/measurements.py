@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from cryopl_bluesky.sim.timetagger import arguments
+from cryopl_bluesky.sim.timetagger.blocks import Block
 from cryopl_bluesky.sim.timetagger.enums import TagType
 from cryopl_bluesky.sim.timetagger.iterators import IteratorBase, check_tagger
 from cryopl_bluesky.sim.timetagger.source import PS_PER_S
-from cryopl_bluesky.sim.timetagger.stream import Block
 
 _MOST_MISSED = 65535
 
@@ -58,7 +58,9 @@ class Countrate(IteratorBase):
 class CounterData:
     """A snapshot of a `Counter`, complete bins only, oldest first."""
 
-    def __init__(self, counter: Counter, bins: np.ndarray, first_bin: int, begin_ps: int, overflow: np.ndarray):
+    def __init__(
+        self, counter: Counter, bins: np.ndarray, first_bin: int, begin_ps: int, overflow: np.ndarray
+    ):
         self._bins, self._first_bin, self._begin_ps, self._overflow = bins, first_bin, begin_ps, overflow
         self._binwidth_ps, self._channels = counter._binwidth_ps, counter._channels
         self.size = bins.shape[1]
@@ -102,7 +104,7 @@ class Counter(IteratorBase):
     def __init__(self, tagger: Any, channels: Any, binwidth: int = 1_000_000_000, n_values: int = 1):
         numbers = arguments.integers(channels, "new_Counter", 2)
         self._binwidth_ps = arguments.integer(binwidth, "new_Counter", 3)
-        self._n_values = arguments.integer(n_values, "new_Counter", 4, bits=32)
+        self._n_values = arguments.integer(n_values, "new_Counter", 4, "int32_t")
         valid = check_tagger(tagger, "Counter")
         if self._binwidth_ps < 1 or self._n_values < 1:
             raise ValueError("binwidth and n_values must be at least 1.")
@@ -159,10 +161,7 @@ class Counter(IteratorBase):
     def _arranged(self, ring: np.ndarray, rolling: bool, empty: float) -> np.ndarray:
         result = np.full((len(self._channels), self._n_values), empty, ring.dtype)
         numbers = self._complete()
-        if rolling:
-            columns = numbers - self._newest + self._n_values
-        else:
-            columns = numbers % self._n_values
+        columns = numbers - self._newest + self._n_values if rolling else numbers % self._n_values
         result[:, columns] = ring[:, numbers % (self._n_values + 1)]
         return result
 
@@ -180,8 +179,13 @@ class Counter(IteratorBase):
                 self._reported = self._newest
             columns = numbers % (self._n_values + 1)
             first = int(numbers[0]) if len(numbers) else self._newest
-            return CounterData(self, self._ring[:, columns].astype(np.int32), first, self._origin_ps or 0,
-                               self._lost[columns].copy())
+            return CounterData(
+                self,
+                self._ring[:, columns].astype(np.int32),
+                first,
+                self._origin_ps or 0,
+                self._lost[columns].copy(),
+            )
 
 
 class TimeTagStreamBuffer:
@@ -237,7 +241,7 @@ class TimeTagStream(IteratorBase):
     """The tags themselves; at most `n_max_events` wait for being fetched, more are dropped."""
 
     def __init__(self, tagger: Any, n_max_events: int, channels: Any):
-        self._n_max = arguments.integer(n_max_events, "new_TimeTagStream", 2)
+        self._n_max = arguments.integer(n_max_events, "new_TimeTagStream", 2, "uint64_t")
         numbers = arguments.integers(channels, "new_TimeTagStream", 3)
         self._attach(check_tagger(tagger, "TimeTagStream"), numbers)
 
@@ -264,7 +268,12 @@ class TimeTagStream(IteratorBase):
     def getData(self) -> TimeTagStreamBuffer:
         """Fetch and remove the waiting tags."""
         with self._latest():
-            empty = (np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0, np.uint8), np.empty(0, np.uint16))
+            empty = (
+                np.empty(0, np.int64),
+                np.empty(0, np.int32),
+                np.empty(0, np.uint8),
+                np.empty(0, np.uint16),
+            )
             records = tuple(np.concatenate(column) for column in zip(empty, *self._parts, strict=True))
             start_ps, now_ps = self._start_ps or self._begin_ps, self._stream.released_ps
             self._parts, self._size, self._start_ps = [], 0, now_ps

@@ -15,14 +15,24 @@ if TYPE_CHECKING:
     from cryopl_bluesky.sim.bench import Bench
 
 _NAMES = {
-    enums: ("CHANNEL_UNUSED", "LOGGER_INFO", "LOGGER_WARNING", "LOGGER_ERROR", "TagType", "Resolution", "ChannelEdge",
-            "UsageStatisticsStatus"),
+    enums: (
+        "CHANNEL_UNUSED",
+        "LOGGER_INFO",
+        "LOGGER_WARNING",
+        "LOGGER_ERROR",
+        "TagType",
+        "Resolution",
+        "ChannelEdge",
+        "UsageStatisticsStatus",
+    ),
     tagger: ("TimeTaggerSource", "TimeTaggerBase", "TimeTaggerHardware", "TimeTagger"),
     iterators: ("IteratorBase", "SynchronizedMeasurements", "DelayedChannel", "Combiner"),
     measurements: ("Counter", "CounterData", "Countrate", "TimeTagStream", "TimeTagStreamBuffer"),
     correlations: ("Histogram", "Correlation", "HistogramLogBins", "HistogramLogBinsData", "StartStop"),
 }
-_IN_USE = ("No Time Tagger attached or already in use. Got the USB error 'Failed' in 'OpenBySerial' in line 187.")
+_IN_USE = (
+    "No Time Tagger attached or already in use. Got the USB error 'Failed' in 'OpenBySerial' in line 187."
+)
 
 
 class _Functions:
@@ -43,7 +53,9 @@ class _Functions:
             raise TypeError("in method 'createTimeTagger', argument 1 of type 'std::string'")
         enums.Resolution(resolution)
         if serial not in ("", self._parameters.serial):
-            raise RuntimeError(f"The serial number argument '{serial}' is not a valid Time Tagger serial number.")
+            raise RuntimeError(
+                f"The serial number argument '{serial}' is not a valid Time Tagger serial number."
+            )
         if self._open is not None or self._bench.fault("hbt.missing") is not None:
             raise RuntimeError(_IN_USE)
         if self._stream is None:

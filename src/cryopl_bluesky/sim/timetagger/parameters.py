@@ -1,7 +1,7 @@
 """Properties of the virtual interferometer: splitter, two SPADs, cables and the tagger's inputs.
 
-All numbers are defaults of `facts/analysis.md` section 12 and `facts/picoquant.md` section 11: settings of the
-virtual instrument, not measured values.
+All numbers are defaults of `facts/analysis.md` section 12 and `facts/picoquant.md` section 11: settings of
+the virtual instrument, not measured values.
 """
 
 from __future__ import annotations

@@ -26,13 +26,23 @@ def _photons_in_pulse(rng, poissonian, mean, one, two):
 
 @njit(cache=True, nogil=True)
 def emit_pulsed(
-    rng, origin_ps, fraction_ps, period_ps, n_pulses, mean, g2_0, cumulative, lifetimes_ps, sigma_ps, splitting
+    rng,
+    origin_ps,
+    fraction_ps,
+    period_ps,
+    n_pulses,
+    mean,
+    g2_0,
+    cumulative,
+    lifetimes_ps,
+    sigma_ps,
+    splitting,
 ):
     """Detected photons of `n_pulses` laser pulses, as unsorted keys.
 
-    The number n per pulse is Poissonian for g2_0 = 1. Otherwise it is 0, 1 or 2 with P(2) = g2_0 mean^2 / 2 and
-    P(1) = mean - 2 P(2), so that <n> = mean and <n(n-1)>/<n>^2 = g2_0 exactly. Empty pulses are skipped by a
-    geometric draw.
+    The number n per pulse is Poissonian for g2_0 = 1. Otherwise it is 0, 1 or 2 with
+    P(2) = g2_0 mean^2 / 2 and P(1) = mean - 2 P(2), so that <n> = mean and <n(n-1)>/<n>^2 = g2_0 exactly.
+    Empty pulses are skipped by a geometric draw.
 
     Args:
         rng: numpy Generator.
@@ -153,7 +163,9 @@ def merge_sorted(first, second):
 
 
 @njit(cache=True, nogil=True)
-def detect(rng, keys, limit_ps, last_ps, afterpulse_ps, dead_time_ps, chance, tau_ps, sigma_ps, tail, tail_ps, out):
+def detect(
+    rng, keys, limit_ps, last_ps, afterpulse_ps, dead_time_ps, chance, tau_ps, sigma_ps, tail, tail_ps, out
+):
     """Clicks of two SPADs: dead time (not extended), after-pulses, timing jitter.
 
     Args:

@@ -1,10 +1,10 @@
 """Recorded photons as the tag stream: a PicoQuant file takes the place of the photon generator.
 
-The file plays only while something measures and the laser's light can reach the SPADs; in between it pauses, so
-that no recorded photon is lost to a pause. After its end there is silence: no loop, no generated photons, no
-dark counts (the recorded ones are in the file). Of T3 files the laser pulses come from the sync counter: pulse n
-at `n * period`, the photon at `n * period + dtime`. T2 files carry no laser pulses; the virtual laser's are used,
-which have no relation to the photons.
+The file plays only while something measures and the laser's light can reach the SPADs; in between it pauses,
+so that no recorded photon is lost to a pause. After its end there is silence: no loop, no generated photons,
+no dark counts (the recorded ones are in the file). Of T3 files the laser pulses come from the sync counter:
+pulse n at `n * period`, the photon at `n * period + dtime`. T2 files carry no laser pulses; the virtual laser's
+are used, which have no relation to the photons.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ class Recording:
         begin, end = self.position_ps, self.position_ps + stop_ps - start_ps
         self.position_ps = end
         first, second = (
-            clicks[slice(*np.searchsorted(clicks, [begin, end]))] + (start_ps - begin) for clicks in self.clicks
+            clicks[slice(*np.searchsorted(clicks, [begin, end]))] + (start_ps - begin)
+            for clicks in self.clicks
         )
         return first, second
 
@@ -74,6 +75,8 @@ def read_recording(path: Path) -> Recording:
             times = np.rint(records["time"].astype(np.int64) * period_ps).astype(np.int64)
             times += np.rint(records["dtime"] * (ptu.tcspc_resolution * PS_PER_S)).astype(np.int64)
         else:
-            times = np.rint(records["time"].astype(np.int64) * (ptu.global_resolution * PS_PER_S)).astype(np.int64)
+            times = np.rint(records["time"].astype(np.int64) * (ptu.global_resolution * PS_PER_S)).astype(
+                np.int64
+            )
         first, second = (np.sort(times[records["channel"] == channel]) for channel in channels[:2])
     return Recording((first, second), period_ps)

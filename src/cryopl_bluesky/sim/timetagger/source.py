@@ -14,7 +14,7 @@ from cryopl_bluesky.sim.timetagger.parameters import HbtParameters
 
 PS_PER_S = 1e12
 FWHM_PER_SIGMA = 2.0 * sqrt(2.0 * np.log(2.0))
-# Arrivals this close to the end of a block wait for the next one: a jittered neighbour could still precede them.
+# Arrivals this close to the end of a block wait for the next one: a neighbour could still precede them.
 SETTLE_PS = 2_000
 _NEVER_PS = 2**62
 
@@ -133,10 +133,20 @@ class PhotonSource:
         p = self._parameters
         out = np.empty((2, int(1.2 * split) + 64), np.int64)
         counts = photons.detect(
-            self._rng, merged[:split], limit_ps, self._last_ps, self._afterpulse_ps, p.dead_time_ps,
-            p.afterpulsing, p.afterpulse_ps, p.jitter_fwhm_ps / FWHM_PER_SIGMA, p.tail_fraction, p.tail_ps, out,
+            self._rng,
+            merged[:split],
+            limit_ps,
+            self._last_ps,
+            self._afterpulse_ps,
+            p.dead_time_ps,
+            p.afterpulsing,
+            p.afterpulse_ps,
+            p.jitter_fwhm_ps / FWHM_PER_SIGMA,
+            p.tail_fraction,
+            p.tail_ps,
+            out,
         )
-        return out[0, :counts[0]], out[1, :counts[1]]
+        return out[0, : counts[0]], out[1, : counts[1]]
 
     def _uncorrelated(self, start_ps: int, stop_ps: int, background_Hz: float) -> Times:
         rate_Hz = 2.0 * (self._parameters.dark_Hz + background_Hz)
@@ -159,8 +169,16 @@ class PhotonSource:
             mean = min(mean, 1.0 / max(1.0, light.g2_0))
         cumulative = np.cumsum(fractions) / fractions.sum()
         return photons.emit_pulsed(
-            self._rng, train.origin_ps + self._parameters.path_delay_ps, train.fraction_ps, train.period_ps,
-            n_pulses, mean, light.g2_0, cumulative, lifetimes_ps, light.pulse_fwhm_ps / FWHM_PER_SIGMA,
+            self._rng,
+            train.origin_ps + self._parameters.path_delay_ps,
+            train.fraction_ps,
+            train.period_ps,
+            n_pulses,
+            mean,
+            light.g2_0,
+            cumulative,
+            lifetimes_ps,
+            light.pulse_fwhm_ps / FWHM_PER_SIGMA,
             self._parameters.splitting,
         )
 
@@ -173,7 +191,9 @@ class PhotonSource:
         rate = light.rate_Hz * share / PS_PER_S
         decay = 1.0 / lifetime_ps if lifetime_ps > 0 else inf
         if share > 0 and 4.0 * rate > decay:
-            raise ValueError(f"a single emitter of {lifetime_ps:g} ps lifetime cannot give {light.rate_Hz:g} cps")
+            raise ValueError(
+                f"a single emitter of {lifetime_ps:g} ps lifetime cannot give {light.rate_Hz:g} cps"
+            )
         number = self._rng.poisson(light.rate_Hz * (1.0 - share) * (stop_ps - start_ps) / PS_PER_S)
         to_second = self._rng.random(number) >= self._parameters.splitting
         keys = np.sort(2 * self._rng.integers(start_ps, stop_ps, number) + to_second)
@@ -181,6 +201,11 @@ class PhotonSource:
             return keys
         root = sqrt(decay * decay - 4.0 * rate * decay)
         bunchless = photons.emit_renewal(
-            self._rng, start_ps, stop_ps, (decay - root) / 2.0, (decay + root) / 2.0, self._parameters.splitting
+            self._rng,
+            start_ps,
+            stop_ps,
+            (decay - root) / 2.0,
+            (decay + root) / 2.0,
+            self._parameters.splitting,
         )
         return photons.merge_sorted(keys, bunchless)

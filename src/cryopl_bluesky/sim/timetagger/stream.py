@@ -1,7 +1,7 @@
 """The tag stream: made only when somebody asks, up to the present bench time, and handed to all measurements.
 
-Order inside the device: trigger level, dead time, hardware delay, conditional filter, event divider, buffer; then
-software delays on the computer (`facts/swabian.md` section 6).
+Order inside the device: trigger level, dead time, hardware delay, conditional filter, event divider, buffer;
+then software delays on the computer (`facts/swabian.md` section 6).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cryopl_bluesky.sim.timetagger import photons
+from cryopl_bluesky.sim.timetagger.blocks import Block, Loss
 from cryopl_bluesky.sim.timetagger.inputs import LONG_AGO_PS, Inputs, merge
 from cryopl_bluesky.sim.timetagger.parameters import HbtParameters
 from cryopl_bluesky.sim.timetagger.replay import Recording, read_recording
@@ -47,53 +48,6 @@ class Scene:
     light: LightLike
     laser_Hz: float | None
     replaying: bool
-
-
-@dataclass(frozen=True)
-class Loss:
-    """Tags lost in an overflow of the buffer.
-
-    Attributes:
-        begin_ps: begin of the gap.
-        end_ps: its end.
-        missed: lost tags per channel.
-    """
-
-    begin_ps: int
-    end_ps: int
-    missed: dict[int, int]
-
-
-@dataclass(frozen=True)
-class Block:
-    """A piece of the stream, complete between two times.
-
-    Attributes:
-        begin_ps: begin.
-        end_ps: end (exclusive).
-        times: int64 tags in time order.
-        channels: int32 channel of each tag.
-        losses: gaps inside.
-    """
-
-    begin_ps: int
-    end_ps: int
-    times: Times
-    channels: np.ndarray
-    losses: tuple[Loss, ...] = ()
-
-    def cut(self, begin_ps: int, end_ps: int) -> Block:
-        """The part between two times (overflows belong to the part in which they begin)."""
-        if begin_ps <= self.begin_ps and end_ps >= self.end_ps:
-            return self
-        begin_ps, end_ps = max(begin_ps, self.begin_ps), min(end_ps, self.end_ps)
-        window = slice(*np.searchsorted(self.times, [begin_ps, end_ps]))
-        losses = tuple(loss for loss in self.losses if begin_ps <= loss.begin_ps < end_ps)
-        return Block(begin_ps, end_ps, self.times[window], self.channels[window], losses)
-
-    def of(self, channel: int) -> Times:
-        """Times of one channel."""
-        return self.times[self.channels == channel]
 
 
 class TagStream:
@@ -192,7 +146,7 @@ class TagStream:
         self._pending = merge([])
         self._source.clear()
 
-    # --- what the inputs see -------------------------------------------------------------------------------
+    # --- what the inputs see --------------------
 
     def _on_change(self) -> None:
         # Never takes the stream's lock: the caller may hold the bench's, which `_light` takes under ours.
@@ -254,7 +208,7 @@ class TagStream:
             self._recording = (path, read_recording(path))
         return self._recording[1]
 
-    # --- making tags -----------------------------------------------------------------------------------------
+    # --- making tags --------------------
 
     def _wanted(self) -> set[int]:
         wanted: set[int] = set()
@@ -328,7 +282,11 @@ class TagStream:
         origin_ps = train.origin_ps + delay_ps + state.hardware_delay_ps
         if gate is None:
             # With a divider only the pulses that it keeps are made: at 80 MHz the others would cost seconds.
-            numbers = state.divided_indices(n_pulses) if train.period_ps > state.dead_time_ps else np.arange(n_pulses)
+            numbers = (
+                state.divided_indices(n_pulses)
+                if train.period_ps > state.dead_time_ps
+                else np.arange(n_pulses)
+            )
             shifts = train.fraction_ps + numbers * train.period_ps
             times = state.after_dead_time(self._jittered(origin_ps + np.rint(shifts).astype(np.int64)))
             return times if train.period_ps > state.dead_time_ps else state.divided(times)
@@ -342,7 +300,7 @@ class TagStream:
         sigma_ps = self._parameters.tagger_jitter_ps
         return times + np.rint(sigma_ps * self._rng.standard_normal(len(times))).astype(np.int64)
 
-    # --- handing them out ------------------------------------------------------------------------------------
+    # --- handing them out --------------------
 
     def _release(self, tags: list[tuple[Times, int]], until_ps: int) -> None:
         old_times, old_channels = self._pending

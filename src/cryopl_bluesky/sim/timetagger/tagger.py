@@ -30,7 +30,7 @@ class TimeTaggerSource:
 
     def _changing(self, channel: int, function: str) -> ChannelState:
         """The state of a channel, after the tags up to now were made with the old settings."""
-        number = arguments.integer(channel, f"TimeTaggerSource_{function}", 2, bits=32)
+        number = arguments.integer(channel, f"TimeTaggerSource_{function}", 2, "int")
         self._stream.advance()
         return self._stream.inputs.state(number)
 
@@ -120,7 +120,7 @@ class TimeTaggerSource:
 
     def setEventDivider(self, channel: int, divider: int) -> None:
         """Keep every `divider`-th event (1 to 65535)."""
-        value = arguments.integer(divider, "TimeTaggerSource_setEventDivider", 3, bits=32)
+        value = arguments.integer(divider, "TimeTaggerSource_setEventDivider", 3, "int")
         if not 1 <= value <= 65535:
             raise ValueError(f"The event divider {value} is out of range.")
         with self._stream.lock:
@@ -170,7 +170,7 @@ class TimeTaggerBase(TimeTaggerSource):
 
     def getInvertedChannel(self, channel: int) -> int:
         """The other edge of the same input."""
-        return -arguments.integer(channel, "TimeTaggerBase_getInvertedChannel", 2, bits=32)
+        return -arguments.integer(channel, "TimeTaggerBase_getInvertedChannel", 2, "int")
 
     def isUnusedChannel(self, channel: int) -> bool:
         """Whether it is CHANNEL_UNUSED."""
@@ -239,12 +239,12 @@ class TimeTaggerHardware:
     def getChannelList(self, type: ChannelEdge = ChannelEdge.All) -> tuple[int, ...]:
         """Licensed channels of the wanted edges."""
         edge = ChannelEdge(type)
-        if edge.name.startswith("HighRes"):
+        if edge & ChannelEdge.HighResAll:
             return ()
         channels = self._stream.inputs.channels()
-        if edge.name.endswith("Rising"):
+        if edge & ChannelEdge.Rising:
             return tuple(c for c in channels if c > 0)
-        if edge.name.endswith("Falling"):
+        if edge & ChannelEdge.Falling:
             return tuple(c for c in channels if c < 0)
         return channels
 
