@@ -139,7 +139,8 @@ def test_set_and_read_back(rig, driver):
 
 
 @pytest.mark.parametrize(("value", "text"), [
-    (400.0, "setpoint_K=400 is above the maximum of 325 K"), (-1.0, "below the minimum"), (float("nan"), "nan")
+    (400.0, "setpoint_K=400 is above the maximum of 325 K"), (-1.0, "below the minimum"),
+    (float("nan"), "nan"),
 ])
 def test_limits(driver, value, text):
     with pytest.raises(LimitError, match=text):

@@ -225,10 +225,6 @@ class Controller:
             self._pid["sample"] = [p, i, d]
             return []
 
-        def set_gain(index: int, value: float) -> list[Any]:
-            self._pid["sample"][index] = value
-            return []
-
         add = self._add
         add("sample.getMaxPower", lambda: [loop.max_power_W])
         add("sample.getPID", lambda: list(self._pid["sample"]))
@@ -240,8 +236,9 @@ class Controller:
         add("sample.downloadCalibrationCurve", lambda: [_CURVE])
         add("sample.setMaxPower", set_max, writes=True)
         add("sample.setPID", set_pid, writes=True)
-        for index, letter in enumerate("PID"):
-            add(f"sample.set{letter}", lambda value, index=index: set_gain(index, value), writes=True)
+        add("sample.setP", lambda p: set_pid(p, *self._pid["sample"][1:]), writes=True)
+        add("sample.setI", lambda i: set_pid(self._pid["sample"][0], i, self._pid["sample"][2]), writes=True)
+        add("sample.setD", lambda d: set_pid(*self._pid["sample"][:2], d), writes=True)
         add("sample.setRampRate", set_ramp, writes=True)
         add("sample.startRampControl", lambda: ramp(True), writes=True)
         add("sample.stopRampControl", lambda: ramp(False), writes=True)
@@ -323,7 +320,6 @@ class Controller:
         self._add(SYSTEM + "getFirmwareVersion", lambda: ["1.0.0"])
         self._add(SYSTEM + "getSerialNumber", lambda: ["L00-0000"])
         self._add(SYSTEM + "getDeviceName", lambda: ["attoDRY800"])
-        self._add(SYSTEM + "getHostname", lambda: ["attodry800"])
         self._add(SYSTEM + "errorNumberToString", lambda language, number: [_TEXTS.get(number, "unknown")])
         self._add(SYSTEM + "errorNumberToRecommendation", lambda language, number: ["Contact the maker."])
         self._add("getLockStatus", lambda: [self._bench.fault("cryostat.locked") is not None, True])

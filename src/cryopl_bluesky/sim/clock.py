@@ -106,7 +106,8 @@ class BenchClock:
 
     def _set_alarm(self, seconds: float, *, background: bool, period_s: float = 0.0) -> _Alarm:
         self._advance()
-        alarm = _Alarm(self._now_s + max(0.0, seconds), background, next(self._number), period_s, seconds)
+        at_s = self._now_s + max(0.0, seconds)
+        alarm = _Alarm(at_s, background, next(self._number), period_s, seconds)
         self._alarms[alarm.number] = alarm
         self._changed.notify_all()
         return alarm
@@ -115,7 +116,7 @@ class BenchClock:
         late = [number for number, at_s in self._late_after_s.items() if at_s <= self._now_s]
         sleeping = [alarm for alarm in self._alarms.values() if not alarm.background]
         if late:
-            # A late call may itself wait for an instrument's answer: such a short, newer sleep passes at speed.
+            # A late call may itself wait for an instrument's answer: such a short, newer sleep passes fast.
             sleeping = [a for a in sleeping if a.number > max(late) and a.seconds <= _ANSWER_S]
         return self.speed if sleeping else min(1.0, self.speed)
 
