@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from cryopl_bluesky.sim.attodry_readout import Reading, Readout
+from cryopl_bluesky.sim.attodry_readout import Readout
 from cryopl_bluesky.sim.bench import Bench
 from cryopl_bluesky.sim.thermal import HeaterLoop
 
@@ -111,13 +111,10 @@ class Controller:
         thermal = self._bench.thermal
         return thermal.sample_K if group == "sample" else thermal.cold_plate_K
 
-    def _reading(self) -> Reading:
-        return self._readout.now()
-
     def _shown_K(self, group: str) -> float:
         if group == "sample" and (fault := self._bench.fault("cryostat.sensor_open")) is not None:
             return fault
-        return self._reading().sample_K if group == "sample" else self._reading().plate_K
+        return self._readout.now().sample_K if group == "sample" else self._readout.now().plate_K
 
     def _add(self, name: str, function: Callable[..., list[Any]], *, writes: bool = False) -> None:
         def guarded(*params: Any) -> list[Any]:
@@ -136,7 +133,7 @@ class Controller:
         thermal = self._bench.thermal
 
         def ohm() -> list[Any]:
-            return [self._reading().sample_ohm if group == "sample" else self._reading().plate_ohm]
+            return [self._readout.now().sample_ohm if group == "sample" else self._readout.now().plate_ohm]
 
         def setpoint() -> list[Any]:
             following = self.setpoint_follows_ramp and loop(group).ramp_on
@@ -236,9 +233,9 @@ class Controller:
         add("sample.downloadCalibrationCurve", lambda: [_CURVE])
         add("sample.setMaxPower", set_max, writes=True)
         add("sample.setPID", set_pid, writes=True)
-        add("sample.setP", lambda p: set_pid(p, *self._pid["sample"][1:]), writes=True)
+        add("sample.setP", lambda p: set_pid(p, self._pid["sample"][1], self._pid["sample"][2]), writes=True)
         add("sample.setI", lambda i: set_pid(self._pid["sample"][0], i, self._pid["sample"][2]), writes=True)
-        add("sample.setD", lambda d: set_pid(*self._pid["sample"][:2], d), writes=True)
+        add("sample.setD", lambda d: set_pid(self._pid["sample"][0], self._pid["sample"][1], d), writes=True)
         add("sample.setRampRate", set_ramp, writes=True)
         add("sample.startRampControl", lambda: ramp(True), writes=True)
         add("sample.stopRampControl", lambda: ramp(False), writes=True)
@@ -253,7 +250,7 @@ class Controller:
             return ("exchange", "sample")[channel]
 
         def ohm(channel: int) -> list[Any]:
-            return [self._reading().sample_ohm if group(channel) == "sample" else self._reading().plate_ohm]
+            return [self._readout.now().sample_ohm if group(channel) == "sample" else self._readout.now().plate_ohm]
 
         self._add("tboard.getTemperature", lambda channel: [self._shown_K(group(channel))])
         self._add("tboard.getResistance", ohm)
