@@ -1,9 +1,9 @@
 """Camera frames to one HDF5 file, so that an acknowledged frame survives whatever happens next.
 
-Two threads compress (bit shuffle + LZ4 in a Blosc2 frame), one writes the compressed chunks in order and flushes
-after each. The file is in SWMR mode: other processes read it while it grows, and after a crash it opens with
-`h5py.File(path, swmr=True)` (`import hdf5plugin` first: it brings the decompressor). Acknowledged means flushed to
-the operating system: such a frame survives the end of this process, not a loss of power.
+Two threads compress (bit shuffle + LZ4 in a Blosc2 frame), one writes the compressed chunks in order and
+flushes after each. The file is in SWMR mode: other processes read it while it grows, and after a crash it opens
+with `h5py.File(path, swmr=True)` (`import hdf5plugin` first: it brings the decompressor). Acknowledged means
+flushed to the operating system: such a frame survives the end of this process, not a loss of power.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ _Job = tuple["Future[bytes]", dict[str, float], "Future[int]"]
 
 
 def frame_path(data_dir: Path, instrument: str, unix_time_s: float, uid: str) -> Path:
-    """Where a new file of frames goes: `frames/YYYY/MM/DD/<instrument>_<first 8 of uid>.h5`, in local time."""
+    """Where a new file goes: `frames/YYYY/MM/DD/<instrument>_<first 8 of uid>.h5`, in local time."""
     day = datetime.fromtimestamp(unix_time_s).strftime("%Y/%m/%d")
     return data_dir / "frames" / day / f"{instrument}_{uid[:8]}.h5"
 
 
 def compress(frame: Frame) -> bytes:
-    """One frame as HDF5's Blosc2 filter (32026) stores a chunk: a Blosc2 frame with bit shuffle and LZ4 inside."""
+    """One frame as HDF5's Blosc2 filter (32026) stores a chunk: a Blosc2 frame, bit shuffle and LZ4 inside."""
     import blosc2
 
     chunk = blosc2.SChunk(
@@ -69,7 +69,7 @@ class FrameWriter:
         shape: (H, W) of every frame.
         instrument: device name, for messages and the file's own description.
         settings: what the frames were taken with; stored as attributes of `/entry/instrument/<instrument>`.
-        columns: numbers that come with each frame, as name: unit; stored as `/entry/data/<name>`, (n,) float64.
+        columns: numbers that come with each frame, as name: unit; stored as `/entry/data/<name>`, (n,) <f8.
         reserve_bytes: free space that must remain on the disk; a frame that would use it is refused, because
             a full disk leaves HDF5 unable to close the file.
 
@@ -126,7 +126,8 @@ class FrameWriter:
             ValueError: another shape or type than the file has.
         """
         if frame.shape != self.shape or frame.dtype != np.uint16:
-            raise ValueError(f"{self.path.name} holds {self.shape} uint16 frames, not {frame.shape} {frame.dtype}")
+            raise ValueError(f"{self.path.name} holds {self.shape} uint16 frames, "
+                             f"not {frame.shape} {frame.dtype}")
         if self._failure is not None:
             raise self._failure
         if self._closed:
@@ -151,7 +152,7 @@ class FrameWriter:
             Number of frames in the file.
 
         Raises:
-            InstrumentError: not done in time, or the file cannot be closed. What was acknowledged is readable.
+            InstrumentError: not done in time, or the file cannot be closed; acknowledged frames are readable.
         """
         if self._closed:
             return self._written
@@ -159,7 +160,7 @@ class FrameWriter:
         self._jobs.put(None)
         self._thread.join(timeout_s)
         if self._thread.is_alive():
-            raise InstrumentError(self._instrument, f"{self.path} is still being written after {timeout_s:g} s",
+            raise InstrumentError(self._instrument, f"{self.path} is not written after {timeout_s:g} s",
                                   "check the disk; frames already acknowledged are safe")
         self._compressors.shutdown()
         try:
@@ -167,7 +168,7 @@ class FrameWriter:
         except (OSError, RuntimeError) as error:
             if self._failure is None:
                 raise self._explain(error) from error
-            log.error("%s did not close cleanly after an error that was reported already: %s", self.path, error)
+            log.error("%s did not close cleanly, after an error that was reported: %s", self.path, error)
         return self._written
 
     def _write_all(self) -> None:
@@ -201,13 +202,14 @@ class FrameWriter:
         if isinstance(error, InstrumentError):
             return error
         reason = " ".join(str(error).split())  # HDF5 reports over several lines
-        return InstrumentError(self._instrument, f"cannot write frame {self._written} to {self.path}: {reason}",
-                               f"make room on or check the disk of {self.path.anchor}; "
-                               f"the {self._written} frames before it are safe")
+        return InstrumentError(
+            self._instrument, f"cannot write frame {self._written} to {self.path}: {reason}",
+            f"make room on or check the disk of {self.path.anchor}; the {self._written} frames before it are safe")
 
 
 def _create(
-    path: Path, shape: tuple[int, int], instrument: str, settings: Mapping[str, Any], columns: Mapping[str, str]
+    path: Path, shape: tuple[int, int], instrument: str, settings: Mapping[str, Any],
+    columns: Mapping[str, str],
 ) -> Any:
     """A new file in SWMR mode, with everything but frames in it (nothing can be added in that mode)."""
     import h5py
