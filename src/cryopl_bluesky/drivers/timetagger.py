@@ -113,7 +113,7 @@ class TimeTagger:
                 raise NotConnectedError(
                     self.name,
                     f"the Time Tagger cannot be opened: {error}",
-                    "check USB cable, power and the serial number in the profile; close the vendor's software",
+                    "check USB cable, power and serial number in the profile; close the vendor's software",
                 ) from error
             self._tagger = tagger
             try:

@@ -113,7 +113,7 @@ class Inputs:
 
 
 def merge(parts: list[tuple[Times, int]]) -> tuple[Times, np.ndarray]:
-    """One stream in time order from (times, channel) of each channel; equal times stay in the list's order."""
+    """One stream in time order from (times, channel) of each channel; equal times stay in list order."""
     if not parts:
         return np.empty(0, np.int64), np.empty(0, np.int32)
     times = np.concatenate([times for times, _ in parts])

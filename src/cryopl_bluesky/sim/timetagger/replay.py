@@ -3,8 +3,8 @@
 The file plays only while something measures and the laser's light can reach the SPADs; in between it pauses,
 so that no recorded photon is lost to a pause. After its end there is silence: no loop, no generated photons,
 no dark counts (the recorded ones are in the file). Of T3 files the laser pulses come from the sync counter:
-pulse n at `n * period`, the photon at `n * period + dtime`. T2 files carry no laser pulses; the virtual laser's
-are used, which have no relation to the photons.
+pulse n at `n * period`, the photon at `n * period + dtime`. T2 files carry no laser pulses; those of the
+virtual laser are used, which have no relation to the photons.
 """
 
 from __future__ import annotations

@@ -68,6 +68,7 @@ class TagStream:
         self._refresh_due = False
         self._bench, self._light, self._parameters = bench, light, parameters
         self._rng = bench.rng("timetagger")
+        self._origin_s = bench.clock.monotonic()
         self._source = PhotonSource(parameters, self._rng)
         self._recording: tuple[Path, Recording] | None = None
         self._train: tuple[float, PulseTrain] | None = None
@@ -92,8 +93,8 @@ class TagStream:
         return self._released_ps
 
     def now_ps(self) -> int:
-        """Present device time."""
-        return int(self._bench.clock.monotonic() * PS_PER_S)
+        """Present device time, from 0 when the device was opened first."""
+        return int((self._bench.clock.monotonic() - self._origin_s) * PS_PER_S)
 
     def advance(self) -> None:
         """Bring all running measurements up to the present."""
