@@ -250,7 +250,8 @@ class Controller:
             return ("exchange", "sample")[channel]
 
         def ohm(channel: int) -> list[Any]:
-            return [self._readout.now().sample_ohm if group(channel) == "sample" else self._readout.now().plate_ohm]
+            shown = self._readout.now()
+            return [shown.sample_ohm if group(channel) == "sample" else shown.plate_ohm]
 
         self._add("tboard.getTemperature", lambda channel: [self._shown_K(group(channel))])
         self._add("tboard.getResistance", ohm)
