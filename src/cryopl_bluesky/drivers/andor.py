@@ -20,7 +20,7 @@ _REMEDIES = {
     38: "close Andor Solis and every other program that uses the camera",
     39: "check the camera's cable and power, then connect again",
     100: "lower the frame rate or close programs that load the USB link",
-    COMMUNICATION_ERROR: "check the spectrograph's cable; if it stays, close the session, power it off and on, connect again",
+    COMMUNICATION_ERROR: "check the cable; if it stays, power the spectrograph off and on, connect again",
     20249: "the spectrograph has no wavelength axis with the mirror or at zero order",
     20275: "close the session, power the spectrograph off and on, connect again",
 }
@@ -28,11 +28,12 @@ _WHERE = {
     "camera": r"atcore.dll in %ProgramFiles%\Andor SOLIS, %ProgramFiles%\Andor SDK3, PATH and the folder "
               "pylablib.par['devices/dlls/andor_sdk3']",
     "spectrograph": r"atspectrograph.dll and ShamrockCIF64.dll in %ProgramFiles%\Andor SDK, "
-                    r"%ProgramFiles%\Andor SOLIS, PATH and the folder pylablib.par['devices/dlls/andor_shamrock']",
+                    r"%ProgramFiles%\Andor SOLIS, PATH and the folder "
+                    "pylablib.par['devices/dlls/andor_shamrock']",
 }
 _INSTALL = {
     "camera": "install Andor SDK3 (or Andor Solis) on this Windows computer",
-    "spectrograph": "install the Andor spectrograph SDK (comes with Andor Solis and SDK2) on this Windows computer",
+    "spectrograph": "install the Andor spectrograph SDK (comes with Solis and SDK2) on this Windows computer",
 }
 
 
@@ -56,7 +57,8 @@ def andor_errors(instrument: str, doing: str) -> Iterator[None]:
         raise InstrumentTimeoutError(instrument, f"{doing}: no answer in time") from error
     except AndorError as error:
         code = getattr(error, "code", None)
-        raise InstrumentError(instrument, f"{doing}: {error}", _REMEDIES.get(code or 0, ""), code=code) from error
+        remedy = _REMEDIES.get(code or 0, "")
+        raise InstrumentError(instrument, f"{doing}: {error}", remedy, code=code) from error
 
 
 @contextmanager
@@ -82,5 +84,5 @@ def andor_connection(instrument: str, kind: str) -> Iterator[None]:
     except NotConnectedError:
         raise
     except InstrumentError as error:
-        raise NotConnectedError(instrument, error.problem, error.remedy or "check cable and power, then connect again",
-                                code=error.code) from error
+        remedy = error.remedy or "check cable and power, then connect again"
+        raise NotConnectedError(instrument, error.problem, remedy, code=error.code) from error

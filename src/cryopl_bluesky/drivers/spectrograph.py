@@ -1,55 +1,30 @@
 """Andor Kymera 328i spectrograph through pylablib's Shamrock class.
 
-pylablib speaks m, this driver nm and um. All set functions block until the move ends; there is no abort. Traps of
-the vendor's software and their remedies: facts/andor.md sections 5.4, 6 and 9.2.
+pylablib speaks m, this driver nm and um. All set functions block until the move ends; there is no abort. Traps
+of the vendor's software and their remedies: facts/andor.md sections 5.4, 6 and 9.2.
 """
 
 from __future__ import annotations
 
-import logging
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cryopl_bluesky.clock import Clock
-from cryopl_bluesky.drivers.andor import COMMUNICATION_ERROR, andor_connection, andor_errors
-from cryopl_bluesky.drivers.errors import InstrumentError, LimitError, NotConnectedError, check_limits
+from cryopl_bluesky.drivers.errors import InstrumentError, LimitError, check_limits
+from cryopl_bluesky.drivers.spectrograph_connection import GratingInfo, KymeraConnection
 
-log = logging.getLogger(__name__)
+__all__ = ["GratingInfo", "Kymera"]
 
 MIN_SLIT_UM, MAX_SLIT_UM = 10.0, 2500.0
-WAVELENGTH_TOLERANCE_NM = 0.1  # read-back against request; the axis itself comes from the vendor's calibration
+WAVELENGTH_TOLERANCE_NM = 0.1  # of the read-back; the axis itself comes from the vendor's calibration
 SLIT_TOLERANCE_UM = 1.0
 PORTS = ("camera", "hbt")
 SHUTTER_STATES = ("open", "closed")
-_ATTEMPTS = 5
-_RETRY_PAUSE_S = 0.2
-_Result = TypeVar("_Result")
 
 
-@dataclass(frozen=True)
-class GratingInfo:
-    """One place of the turret.
-
-    Attributes:
-        turret: its number, from 1.
-        lines_per_mm: groove density, 0 for the mirror.
-        blaze: blaze as the vendor writes it, for example "500" (nm) or "Mirror".
-        is_mirror: a mirror, not a grating.
-    """
-
-    turret: int
-    lines_per_mm: float
-    blaze: str
-    is_mirror: bool
-
-
-class Kymera:
+class Kymera(KymeraConnection):
     """The spectrograph, one call at a time.
 
     Args:
@@ -70,72 +45,19 @@ class Kymera:
         camera_port: str = "direct", hbt_port: str = "side",
     ):
         if camera_port == hbt_port:
-            raise LimitError(name, f"camera_port and hbt_port are both {camera_port!r}", "choose 'direct' and 'side'")
-        self._clock, self._serial, self._name = clock, serial, name
-        self._pixel_um, self._pixels = pixel_um, pixels
+            raise LimitError(name, f"camera_port and hbt_port are both {camera_port!r}",
+                             "choose 'direct' and 'side'")
+        super().__init__(clock, serial=serial, name=name, pixel_um=pixel_um, pixels=pixels)
         self._slits = {"entrance": entrance_slit, "exit": exit_slit}
         self._flipper = {"camera": camera_port, "hbt": hbt_port}
-        self._lock = threading.RLock()
-        self._device: Any = None
-        self._found_serial = ""
-        self._gratings: tuple[GratingInfo, ...] = ()
-
-    def __enter__(self) -> Kymera:
-        self.open()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def open(self) -> None:
-        """Connect (the vendor's library may home the drives, up to 2 minutes) and declare the camera's pixels.
-
-        Raises:
-            NotConnectedError: library or instrument missing, or several instruments and no serial number.
-        """
-        with self._lock:
-            if self._device is not None:
-                return
-            with andor_connection(self._name, "spectrograph"):
-                self._device = _open_device(self._serial, self._name)
-            try:
-                with andor_connection(self._name, "spectrograph"):
-                    self._found_serial = self._device.get_device_info().serial_number
-                    self._device.set_pixel_width(self._pixel_um * 1e-6)
-                    self._device.set_number_pixels(self._pixels)
-                    self._gratings = self._read_gratings()
-            except InstrumentError:
-                self.close()
-                raise
-
-    def close(self) -> None:
-        """Disconnect; harmless when not open."""
-        with self._lock:
-            device, self._device = self._device, None
-            if device is None:
-                return
-            try:
-                with andor_errors(self._name, "closing"):
-                    device.close()
-            except InstrumentError as error:
-                log.warning("%s (the spectrograph is given up anyway)", error)
-
-    @property
-    def serial(self) -> str:
-        """Serial number."""
-        return self._found_serial
 
     def optical_parameters(self) -> tuple[float, float, float]:
-        """Focal length in m, angular deviation in degrees and focal tilt in degrees from the instrument's memory."""
+        """Focal length in m, angular deviation in degrees and focal tilt in degrees, from the EEPROM."""
         with self._using("reading the optical parameters") as device:
             focal_m, deviation_deg, tilt_deg = device.get_optical_parameters()
             return float(focal_m), float(deviation_deg), float(tilt_deg)
 
     # turret
-    def gratings(self) -> tuple[GratingInfo, ...]:
-        """What is in the turret, in order."""
-        return self._gratings
-
     def turret(self) -> int:
         """Place of the turret that is in the beam, from 1."""
         with self._using("reading the turret") as device:
@@ -152,9 +74,11 @@ class Kymera:
         """
         self._grating(position)
         with self._using(f"setting turret_position={position}") as device:
-            found = int(self._repeat(lambda: device.set_grating(position), lambda: device.get_grating() == position))
+            found = int(self._repeat(
+                lambda: device.set_grating(position), lambda: device.get_grating() == position
+            ))
         if found != position:
-            raise InstrumentError(self._name, f"asked for turret_position={position}, the instrument is at {found}",
+            raise InstrumentError(self._name, f"asked for turret_position={position}, it stands at {found}",
                                   "check the turret; power the spectrograph off and on if it stays")
         return found
 
@@ -195,7 +119,7 @@ class Kymera:
         with self._using(f"setting centre_wavelength_nm={nm:g}") as device:
             turret = self.turret()
             if self._grating(turret).is_mirror:
-                raise LimitError(self._name, f"centre_wavelength_nm={nm:g} cannot be set: the mirror is in the beam",
+                raise LimitError(self._name, f"centre_wavelength_nm={nm:g} is refused: the mirror is in the beam",
                                  "choose a grating first")
             low, high = self.wavelength_limits_nm(turret)
             check_limits(self._name, "centre_wavelength_nm", nm, low, high, "nm")
@@ -206,7 +130,7 @@ class Kymera:
             self._repeat(lambda: device.set_wavelength(nm * 1e-9), arrived)
             found_nm = float(device.get_wavelength()) * 1e9
         if abs(found_nm - nm) > WAVELENGTH_TOLERANCE_NM:
-            raise InstrumentError(self._name, f"asked for centre_wavelength_nm={nm:g}, it stands at {found_nm:g} nm",
+            raise InstrumentError(self._name, f"asked for centre_wavelength_nm={nm:g}, it is at {found_nm:g}",
                                   "check the grating; power the spectrograph off and on if it stays")
         return found_nm
 
@@ -228,7 +152,7 @@ class Kymera:
         """
         with self._using("reading the wavelength axis") as device:
             if self._grating(self.turret()).is_mirror or device.is_at_zero_order():
-                raise InstrumentError(self._name, "there is no wavelength axis with the mirror or at zero order",
+                raise InstrumentError(self._name, "no wavelength axis with the mirror or at zero order",
                                       "choose a grating and a centre wavelength first")
             axis_nm = np.asarray(device.get_calibration(), dtype=np.float64) * 1e9
         steps = np.diff(axis_nm)
@@ -264,7 +188,7 @@ class Kymera:
         with self._using(f"setting the {which} slit to slit_um={um:g}") as device:
             found_um = float(device.set_slit_width(self._slit(device, which), um * 1e-6)) * 1e6
         if abs(found_um - um) > SLIT_TOLERANCE_UM:
-            raise InstrumentError(self._name, f"asked for slit_um={um:g} ({which}), it stands at {found_um:g} um",
+            raise InstrumentError(self._name, f"asked for slit_um={um:g} ({which}), it is at {found_um:g}",
                                   "check that the slit moves freely")
         return found_um
 
@@ -281,8 +205,8 @@ class Kymera:
     def set_port(self, port: str) -> str:
         """Move the output mirror.
 
-        The move is checked and repeated once. With a grating in, the wavelength is set again, because the instrument
-        applies the detector offset of the new port only then.
+        The move is checked and repeated once. With a grating in, the wavelength is set again, because the
+        instrument applies the detector offset of the new port only then.
 
         Args:
             port: "camera" or "hbt".
@@ -297,7 +221,7 @@ class Kymera:
                 if self.port() == port:
                     break
             else:
-                raise InstrumentError(self._name, f"asked for port={port!r}, the mirror stays at {self.port()!r}",
+                raise InstrumentError(self._name, f"asked for port={port!r}, it stays at {self.port()!r}",
                                       "do not expose; check the mirror, power the spectrograph off and on")
             nominal_nm = self.wavelength_nm()
             if nominal_nm > 0:
@@ -327,46 +251,9 @@ class Kymera:
             device.set_shutter("opened" if state == "open" else "closed")
         found = self.shutter()
         if found != state:
-            raise InstrumentError(self._name, f"asked for shutter={state!r}, it is {found!r}", "check the shutter")
+            raise InstrumentError(self._name, f"asked for shutter={state!r}, it is {found!r}",
+                                  "check the shutter")
         return found
-
-    # helpers
-    @contextmanager
-    def _using(self, doing: str) -> Iterator[Any]:
-        """The open spectrograph, locked, with the vendor's errors translated."""
-        with self._lock:
-            if self._device is None:
-                raise InstrumentError(self._name, f"{doing}: not connected", "open the spectrograph first")
-            with andor_errors(self._name, doing):
-                yield self._device
-
-    def _repeat(self, move: Callable[[], _Result], arrived: Callable[[], bool]) -> _Result:
-        """Repeat a move to a position after the instrument's sporadic communication error; that is always safe."""
-        from pylablib.devices.Andor.base import AndorError
-
-        for attempt in range(1, _ATTEMPTS + 1):
-            try:
-                result = move()
-                if arrived() or attempt == _ATTEMPTS:
-                    return result
-            except AndorError as error:
-                if getattr(error, "code", None) != COMMUNICATION_ERROR or attempt == _ATTEMPTS:
-                    raise
-                log.warning("%s: communication error, attempt %d of %d", self._name, attempt, _ATTEMPTS)
-            self._clock.sleep(_RETRY_PAUSE_S)
-        raise AssertionError("the last attempt returns or raises")
-
-    def _grating(self, position: int) -> GratingInfo:
-        check_limits(self._name, "turret_position", position, 1, len(self._gratings))
-        return self._gratings[position - 1]
-
-    def _read_gratings(self) -> tuple[GratingInfo, ...]:
-        gratings = []
-        for position in range(1, int(self._device.get_gratings_number()) + 1):
-            info = self._device.get_grating_info(position)
-            lines, blaze = float(info.lines), str(info.blaze_wavelength)
-            gratings.append(GratingInfo(position, lines, blaze, lines == 0 or "mirror" in blaze.lower()))
-        return tuple(gratings)
 
     def _slit(self, device: Any, which: str) -> str:
         _check_choice(self._name, "slit", which, tuple(self._slits))
@@ -381,29 +268,3 @@ def _check_choice(name: str, quantity: str, value: str, choices: tuple[str, ...]
     if value not in choices:
         raise LimitError(name, f"{quantity}={value!r} does not exist",
                          f"choose one of {', '.join(map(repr, choices))}")
-
-
-def _open_device(serial: str, name: str) -> Any:
-    from pylablib.devices.Andor import ShamrockSpectrograph, list_shamrock_spectrographs
-    from pylablib.devices.Andor.base import AndorError
-
-    try:
-        device = ShamrockSpectrograph(0)  # first, because listing with nothing open homes the drives twice
-    except AndorError as error:
-        if "not available" in str(error):
-            raise NotConnectedError(name, "no spectrograph found", "check its cable and power, then connect again") from error
-        raise
-    serials = list_shamrock_spectrographs()
-    if not serial and len(serials) == 1:
-        return device
-    if serial in serials:
-        wanted = ShamrockSpectrograph(serials.index(serial))
-        device.close()
-        return wanted
-    device.close()
-    listed = ", ".join(serials)
-    if serial:
-        raise NotConnectedError(name, f"no spectrograph with serial number {serial!r}; connected: {listed}",
-                                "correct the serial number in the profile")
-    raise NotConnectedError(name, f"{len(serials)} spectrographs are connected: {listed}",
-                            "name one by its serial number in the profile")
