@@ -69,18 +69,14 @@ class CameraSettings(Settings):
         gain: SimplePreAmpGainControl as Andor writes it.
         readout_rate: PixelReadoutRate as Andor writes it.
         binning: on-chip binning.
-        cooling: switch the sensor's cooler on.
-        target_temperature: TemperatureControl as Andor writes it; "" = leave as it is.
-        timeout_s: longest exposure that is accepted; a frame later than its exposure plus a margin is a fault.
+        cooling_setpoint_C: sensor temperature to cool to; leave out to not touch the cooler.
     """
 
     serial: str = ""
     gain: str = "16-bit (low noise & high well capacity)"
     readout_rate: str = "270 MHz"
     binning: Literal[1, 2, 4, 8] = 1
-    cooling: bool = True
-    target_temperature: str = "0.00"
-    timeout_s: Positive = 30.0
+    cooling_setpoint_C: float | None = 0.0
 
 
 class SpectrographSettings(Settings):
@@ -108,7 +104,7 @@ class SettleRange(Settings):
         below_K: the rule holds for set points below this.
         tolerance_K: every sample of the window must be this near.
         window_s: length of the window.
-        slope_K_per_min: largest accepted drift in the window.
+        slope_K_min: largest accepted drift in the window, K per minute.
         soak_s: wait after the window.
         timeout_s: give up after this.
     """
@@ -116,7 +112,7 @@ class SettleRange(Settings):
     below_K: Positive
     tolerance_K: Positive
     window_s: Positive
-    slope_K_per_min: Positive
+    slope_K_min: Positive
     soak_s: NotNegative
     timeout_s: Positive
 
@@ -177,19 +173,19 @@ class HbtSettings(Settings):
         spad1: input channel of SPAD 1; negative = falling edge.
         spad2: input channel of SPAD 2.
         sync: input channel of the laser's sync.
-        trigger_levels_V: trigger level by channel number.
-        input_delays_ps: delay by channel number, from the channel-delay calibration.
-        dead_time_ps: dead time set in the tagger, by channel number.
+        trigger_levels_V: trigger levels of SPAD 1, SPAD 2 and sync.
+        input_delays_ps: delays of SPAD 1, SPAD 2 and sync, from the channel-delay calibration.
+        dead_time_ps: dead time set in the tagger for the SPADs.
         allow_overflows: accept data during which tags were lost.
     """
 
     serial: str = ""
     spad1: int = -1
     spad2: int = -2
-    sync: int = 3
-    trigger_levels_V: dict[str, float] = {"-1": -0.4, "-2": -0.4, "3": 0.3}
-    input_delays_ps: dict[str, int] = {}
-    dead_time_ps: dict[str, int] = {}
+    sync: int = -3
+    trigger_levels_V: tuple[float, float, float] = (-0.4, -0.4, -0.4)
+    input_delays_ps: tuple[int, int, int] = (0, 0, 0)
+    dead_time_ps: Annotated[int, Field(ge=0)] = 2100
     allow_overflows: bool = False
 
 

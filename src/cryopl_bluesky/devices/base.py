@@ -72,6 +72,10 @@ class Quantity(Signal):
     def limits(self, limits: tuple[float | None, float | None] | None) -> None:
         self._limits = limits
 
+    def get(self, **kwargs: Any) -> Any:
+        """The present value, of the declared type."""
+        return super().get(**kwargs)
+
     def put(self, value: Any, **kwargs: Any) -> None:
         """Store a read-back (coerced to the declared type)."""
         # The instrument is right even when its read-back lies a rounding error outside the limits.
@@ -96,7 +100,7 @@ class Quantity(Signal):
         self.check_value(value)
         if not self._write:
             raise LimitError(self.root.name, f"{self.attr_name} is read-only")
-        instrument: Instrument = self.parent
+        instrument: Any = self.parent
         method = getattr(instrument, self._write)
         return instrument.submit(lambda: self.put(method(value)), self._timeout_s, f"{self.name}={value!r}")
 
@@ -108,7 +112,7 @@ class Quantity(Signal):
         """
         key = super().describe()[self.name]
         if isinstance(self._value_type, str):
-            key.update(dtype="array", shape=list(np.shape(self._readback)), dtype_numpy=self._value_type)
+            key.update(dtype="array", shape=list(self.get().shape), dtype_numpy=self._value_type)
         else:
             key.update(dtype=_JSON_TYPES[self._value_type], shape=[])
             if self._value_type in _NUMPY_TYPES:

@@ -298,14 +298,14 @@ class Camera(Instrument):
 
     # ---- documents
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> Any:
         """The data keys of an event: statistics here, the image by reference to the file.
 
         Returns:
             Event-model data keys by name.
         """
         height, width = self._frame_shape
-        keys = super().describe()
+        keys: Any = super().describe()
         keys[self._image_key] = {
             "source": f"{self.model.get()} {self.serial.get()}", "dtype": "array", "shape": [height, width],
             "dtype_numpy": "<u2", "external": "STREAM:", "units": "adu", "object_name": self.name,

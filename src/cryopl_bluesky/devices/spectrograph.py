@@ -224,8 +224,8 @@ class Spectrograph(Instrument):
     def make_safe(self) -> None:
         """Close the shutter and turn the exit port to the camera, so that the SPADs are dark; any thread.
 
-        Goes to the driver past the owner thread, so it does not queue behind work that waits there; a move that
-        is under way is waited for. The port is tried even when the shutter fails.
+        Goes to the driver past the owner thread, so it does not queue behind work that waits there; a move
+        that is under way is waited for. The port is tried even when the shutter fails.
 
         Raises:
             InstrumentError: one of the two failed; names which.

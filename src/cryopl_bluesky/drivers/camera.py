@@ -1,7 +1,7 @@
 """Andor sCMOS camera (ZL41 Wave, Zyla, Neo) through pylablib's SDK3 class.
 
-The camera is kept armed with a small ring of buffers and fires on a software trigger; frames carry the camera's
-own time stamp. Traps of the vendor's software and their remedies: facts/andor.md section 6.
+The camera is kept armed with a small ring of buffers and fires on a software trigger; frames carry the
+camera's own time stamp. Traps of the vendor's software and their remedies: facts/andor.md section 6.
 """
 
 from __future__ import annotations

@@ -21,7 +21,6 @@ from cryopl_bluesky.drivers.errors import InstrumentError, LimitError
 log = logging.getLogger(__name__)
 
 _WAIT_SLICE_REAL_S = 0.05  # the deadline and a disarm from another thread are noticed this often
-_CHUNK_HEADER_BYTES, _TIMESTAMP_BYTES, _FRAME_INFO_BYTES = 8, 16, 16
 
 
 class CameraAcquisition(CameraConnection):
@@ -41,7 +40,6 @@ class CameraAcquisition(CameraConnection):
         self._ring_frames = 0  # 0 = not armed
         self._pending = False
         self._fired_at_s = self._fired_at_real_s = 0.0
-        self._with_timestamps = False
         self.recovered = True
 
     def close(self) -> None:
@@ -143,14 +141,13 @@ class CameraAcquisition(CameraConnection):
             if not self._pending:
                 raise InstrumentError(self._name, "disarmed while a frame was being exposed")
             self._pending = False
-            found = cam.read_oldest_image(return_info=self._with_timestamps)
-            image, info = found if self._with_timestamps and found is not None else (found, None)
+            found = cam.read_oldest_image(return_info=True)
+            image, info = found if found is not None else (None, None)
             if image is None:
                 raise InstrumentError(self._name, "the frame was overwritten before it was read",
                                       "use a larger ring")
-            timestamp_s = None
-            if info is not None and self._ticks_per_s and info.timestamp_dev is not None:
-                timestamp_s = int(info.timestamp_dev) / self._ticks_per_s
+            ticks = None if info is None else info.timestamp_dev
+            timestamp_s = int(ticks) / self._ticks_per_s if ticks is not None and self._ticks_per_s else None
             acquired = int(cam.get_frames_status().acquired)
             return Frame(np.ascontiguousarray(image, dtype="<u2"), timestamp_s, acquired - 1)
 
@@ -173,12 +170,6 @@ class CameraAcquisition(CameraConnection):
         if ring_frames < 1:
             raise LimitError(self._name, f"ring_frames={ring_frames} is below the minimum of 1", "choose 8")
         cam.set_trigger_mode("software")
-        height, stride = int(cam.cav["AOIHeight"]), int(cam.cav["AOIStride"])
-        expected = height * stride + _CHUNK_HEADER_BYTES + _TIMESTAMP_BYTES
-        if cam.get_attribute_value("MetadataFrameInfo", error_on_missing=False, default=False):
-            expected += _FRAME_INFO_BYTES
-        # pylablib fails on padding between image and metadata (trap 5): read such frames without metadata
-        self._with_timestamps = cam.is_metadata_enabled() and int(cam.cav["ImageSizeBytes"]) == expected
         cam.start_acquisition(mode="sequence", nframes=ring_frames)
         self._ring_frames, self._pending = ring_frames, False
 

@@ -19,13 +19,15 @@ def open_camera(serial: str, name: str) -> Any:
         name: device name for error messages.
 
     Returns:
-        An open `pylablib.devices.Andor.AndorSDK3Camera`.
+        An open camera of pylablib.
 
     Raises:
         NotConnectedError: none or several fit; lists what is there.
     """
-    from pylablib.devices.Andor import AndorSDK3Camera, get_cameras_number_SDK3
+    from pylablib.devices.Andor import get_cameras_number_SDK3
     from pylablib.devices.Andor.AndorSDK3 import AndorSDK3LibError
+
+    from cryopl_bluesky.drivers.camera_frames import FrameCamera
 
     fitting: list[Any] = []
     others: list[Any] = []
@@ -33,7 +35,7 @@ def open_camera(serial: str, name: str) -> Any:
     busy = False
     for index in range(get_cameras_number_SDK3()):
         try:
-            camera = AndorSDK3Camera(index)
+            camera = FrameCamera(index)
         except AndorSDK3LibError as error:
             if error.code != _IN_USE:
                 _close(fitting + others)
@@ -56,9 +58,10 @@ def open_camera(serial: str, name: str) -> Any:
                                 "name one by its serial number in the profile")
     found = f"{wanted} found; the SDK lists {', '.join(seen) or 'none'}"
     if busy:
-        raise NotConnectedError(name, found, "close Andor Solis and every other program that uses the camera",
-                                code=_IN_USE)
-    raise NotConnectedError(name, found, "check the camera's cable and power, and the serial number in the profile")
+        remedy = "close Andor Solis and every other program that uses the camera"
+        raise NotConnectedError(name, found, remedy, code=_IN_USE)
+    remedy = "check the camera's cable and power, and the serial number in the profile"
+    raise NotConnectedError(name, found, remedy)
 
 
 def _close(cameras: list[Any]) -> None:

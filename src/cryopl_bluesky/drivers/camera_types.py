@@ -12,7 +12,7 @@ from cryopl_bluesky.drivers.errors import InstrumentError, InstrumentTimeoutErro
 
 _Value = TypeVar("_Value")
 
-# Typical values of the ZL41 Wave 4.2 and Zyla 4.2 PLUS data sheet and two public test sheets (facts/andor.md section
+# Typical values of the ZL41 Wave 4.2 and Zyla 4.2 PLUS data sheet and two test sheets (facts/andor.md section
 # 8); the sheets of single cameras differ from them by up to 20 %. By words of the gain mode's name.
 _GAIN_E_PER_ADU = {"16-bit": 0.45, "12-bit (low noise)": 0.28, "12-bit (high well capacity)": 7.5}
 _READ_NOISE_SLOW_FAST_E = {
@@ -48,7 +48,7 @@ class Frame:
 
     Attributes:
         image: counts, (rows, columns) uint16, row 0 on top.
-        timestamp_s: start of the exposure on the camera's own clock in s; None when the camera does not send it.
+        timestamp_s: start of the exposure on the camera's own clock in s; None when it is not sent.
         index: number of the frame since arming, from 0.
     """
 

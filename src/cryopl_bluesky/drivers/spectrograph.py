@@ -1,7 +1,7 @@
 """Andor Kymera 328i spectrograph through pylablib's Shamrock class.
 
-pylablib speaks m, this driver nm and um. All set functions block until the move ends; there is no abort. Traps
-of the vendor's software and their remedies: facts/andor.md sections 5.4, 6 and 9.2.
+pylablib speaks m, this driver nm and um. All set functions block until the move ends; there is no abort.
+Traps of the vendor's software and their remedies: facts/andor.md sections 5.4, 6 and 9.2.
 """
 
 from __future__ import annotations
@@ -119,7 +119,8 @@ class Kymera(KymeraConnection):
         with self._using(f"setting centre_wavelength_nm={nm:g}") as device:
             turret = self.turret()
             if self._grating(turret).is_mirror:
-                raise LimitError(self._name, f"centre_wavelength_nm={nm:g} is refused: the mirror is in the beam",
+                raise LimitError(self._name,
+                                 f"centre_wavelength_nm={nm:g} is refused: the mirror is in the beam",
                                  "choose a grating first")
             low, high = self.wavelength_limits_nm(turret)
             check_limits(self._name, "centre_wavelength_nm", nm, low, high, "nm")

@@ -14,6 +14,8 @@ from ..analysis.spectra import LineFit, Spectrum, fit_line, frame_to_electrons, 
 from ._data import G2, Decay, SpectralMap, Temperature, TrplMap
 
 MAX_FIT_BINS = 4096
+CENTRE_FRACTION = 0.9
+"""Rows at least this bright, relative to the brightest, count as the middle of the object."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +25,7 @@ class SummaryRow:
     Attributes:
         setpoint_K: Temperature asked for.
         mean_K: Mean readback, or None.
-        peak_eV: Centre of the Gaussian in photon energy, of the line-total spectrum.
+        peak_eV: Centre of the Gaussian in photon energy, of the spectrum in the middle of the object.
         peak_eV_err: Its standard error.
         fwhm_eV: Width of that line.
         fwhm_eV_err: Its standard error.
@@ -77,7 +79,7 @@ def summarise_one(temperature: Temperature) -> SummaryRow:
             problems[part] = temperature.why_missing(part)
     if temperature.spectral_map is not None:
         try:
-            line = fit_total_line(temperature.spectral_map)
+            line = fit_centre_line(temperature.spectral_map)
         except AnalysisError as error:
             problems["spectral_map"] = str(error)
     if temperature.trpl_map is not None:
@@ -133,7 +135,11 @@ def spectrum_of(data: SpectralMap, rows: slice | None = None) -> Spectrum:
 
 def fit_total_line(data: SpectralMap) -> LineFit:
     """Fit the line-total spectrum of a spectral image; saturated columns are left out."""
-    total = spectrum_of(data)
+    return _fit(data, None)
+
+
+def _fit(data: SpectralMap, rows: slice | None) -> LineFit:
+    total = spectrum_of(data, rows)
     return fit_line(
         np.asarray(data.wavelength_nm, float),
         total.counts,
@@ -141,6 +147,25 @@ def fit_total_line(data: SpectralMap) -> LineFit:
         instrument_fwhm_nm=data.instrument_fwhm_nm,
         exclude=total.saturated,
     )
+
+
+def centre_rows(data: SpectralMap) -> slice:
+    """The rows in the middle of the brightest object on the line, where its spectrum is its own.
+
+    At the rim the line of a superlattice shifts, and other objects on the line have lines of their own.
+    """
+    counts = np.asarray(data.counts, float)
+    profile = np.convolve(counts.mean(axis=1) - data.offset_adu, np.full(9, 1 / 9), mode="same")
+    brightest = int(np.argmax(profile))
+    dim = np.flatnonzero(profile < CENTRE_FRACTION * profile[brightest])
+    first = int(dim[dim < brightest].max(initial=-1)) + 1
+    stop = int(dim[dim > brightest].min(initial=profile.size))
+    return slice(first, stop)
+
+
+def fit_centre_line(data: SpectralMap) -> LineFit:
+    """Fit the spectrum of `centre_rows`; saturated columns are left out."""
+    return _fit(data, centre_rows(data))
 
 
 def decay_wavelength_nm(data: TrplMap, line: LineFit | None) -> float:

@@ -105,8 +105,8 @@ def set_beam_path(ins: Instruments, path: BeamPath) -> MsgGenerator[None]:
     yield from darken(ins)
     spectrograph = ins.spectrograph
     yield from _move_if_needed(
-        (ins.l1_flip.position, path.l1),
-        (ins.l5_flip.position, path.l5),
+        (ins.l1_flip.lens, path.l1),
+        (ins.l5_flip.lens, path.l5),
         (spectrograph.turret_position, spectrograph.turret_of(path.lines_per_mm)),
         (spectrograph.entrance_slit_um, path.entrance_slit_um),
         *([] if path.exit_slit_um is None else [(spectrograph.exit_slit_um, path.exit_slit_um)]),
@@ -131,8 +131,8 @@ def verify_beam_path(ins: Instruments, path: BeamPath) -> None:
     """
     spectrograph = ins.spectrograph
     checks = [
-        (ins.l1_flip.position, path.l1, 0.0),
-        (ins.l5_flip.position, path.l5, 0.0),
+        (ins.l1_flip.lens, path.l1, 0.0),
+        (ins.l5_flip.lens, path.l5, 0.0),
         (spectrograph.port, path.port, 0.0),
         (spectrograph.turret_position, spectrograph.turret_of(path.lines_per_mm), 0.0),
         (spectrograph.entrance_slit_um, path.entrance_slit_um, SLIT_TOLERANCE_UM),

@@ -49,6 +49,7 @@ def _photon_settings(
                          "choose a smaller bin width")
     return [
         (ins.hbt.record, record),
+        (ins.hbt.expect_sync, True),
         (ins.hbt.duration_s, duration_s),
         (ins.hbt.repetition_rate_Hz, rate_Hz),
         (ins.hbt.decay_binwidth_ps, binwidth_ps),
@@ -331,6 +332,7 @@ def dark(
         configure=[
             *_camera_settings(ins, exposure_s, frames),
             (ins.hbt.record, "rates"),
+            (ins.hbt.expect_sync, False),
             (ins.hbt.duration_s, exposure_s),
         ],
         detectors=[ins.cryostat, ins.camera, ins.hbt],

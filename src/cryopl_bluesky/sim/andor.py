@@ -14,7 +14,10 @@ from cryopl_bluesky.sim.bench import Bench
 from cryopl_bluesky.sim.shamrock import make_shamrock
 
 _PACKAGE = "pylablib.devices.Andor"
-_SINGLETONS = ((f"{_PACKAGE}.atcore_lib", f"{_PACKAGE}.AndorSDK3"), (f"{_PACKAGE}.ShamrockCIF_lib", f"{_PACKAGE}.Shamrock"))
+_SINGLETONS = (
+    (f"{_PACKAGE}.atcore_lib", f"{_PACKAGE}.AndorSDK3"),
+    (f"{_PACKAGE}.ShamrockCIF_lib", f"{_PACKAGE}.Shamrock"),
+)
 
 
 def install(bench: Bench, scene: Callable[[], NDArray[np.float32]] | None = None) -> Callable[[], None]:

@@ -28,7 +28,8 @@ DEVICE_IN_USE, DEVICE_NOT_FOUND = 38, 39
 SYSTEM_HANDLE = 1
 _FIRST_HANDLE = 100
 
-_OUT_INT, _OUT_INT64, _OUT_DOUBLE, _OUT_POINTER = POINTER(c_int), POINTER(c_int64), POINTER(c_double), POINTER(c_void_p)
+_OUT_INT, _OUT_INT64 = POINTER(c_int), POINTER(c_int64)
+_OUT_DOUBLE, _OUT_POINTER = POINTER(c_double), POINTER(c_void_p)
 _FEATURE = (c_int, c_wchar_p)
 _CALLBACK = ctypes.CFUNCTYPE(c_int, c_int, c_wchar_p, c_void_p)
 PROTOTYPES: dict[str, tuple[Any, ...]] = {
@@ -58,8 +59,8 @@ def make_atcore(bench: Bench, scene: Callable[[], NDArray[np.float32]] | None = 
 
     Args:
         bench: the physical world.
-        scene: what falls on the chip when an exposure starts, photo-electrons per second and sensor pixel, float32
-            (2048, 2048); default: the bench's scene renderer.
+        scene: what falls on the chip when an exposure starts, photo-electrons per second and sensor pixel,
+            float32 (2048, 2048); default: the bench's scene renderer.
 
     Returns:
         What pylablib takes for the loaded DLL.
@@ -180,7 +181,8 @@ class _Atcore:
 
     def IsWritable(self, handle: int, name: str, out: Any) -> None:
         feature = self._feature(handle, name)
-        out[0] = int(feature.write is not None and (feature.live or not self._device(handle).camera.acquiring))
+        idle = not self._device(handle).camera.acquiring
+        out[0] = int(feature.write is not None and (feature.live or idle))
 
     def IsReadOnly(self, handle: int, name: str, out: Any) -> None:
         out[0] = int(self._feature(handle, name).write is None)

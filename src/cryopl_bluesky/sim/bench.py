@@ -118,3 +118,15 @@ class Bench:
     def fault(self, name: str) -> float | None:
         """Parameter of a fault that is switched on, else None."""
         return self.faults.get(name)
+
+    def set_fault(self, name: str, parameter: float = 1.0) -> None:
+        """Switch a fault on; each instrument's module lists its faults and what their parameter means."""
+        with self.lock:
+            self.faults[name] = parameter
+        self.changed()
+
+    def clear_fault(self, name: str) -> None:
+        """Switch a fault off."""
+        with self.lock:
+            self.faults.pop(name, None)
+        self.changed()

@@ -1,6 +1,6 @@
 """State and motion of the virtual Kymera 328i: turret, slits, mirrors and shutter on the bench.
 
-Move times: facts/andor.md section 9.2 (the wavelength drive and grating change from the maker, the rest estimated).
+Move times: facts/andor.md section 9.2 (wavelength and grating from the maker, the rest estimated).
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ DEFAULT_TURRET = (Grating(0, "Mirror"), Grating(150, "500"), Grating(600, "500")
 
 
 class Kymera:
-    """The spectrograph behind the vendor's functions; everything that moves takes bench time and returns when done.
+    """The spectrograph behind the vendor's functions; moves take bench time and return when done.
 
     Args:
         bench: the physical world; its `optics` follows every move.
@@ -55,7 +55,8 @@ class Kymera:
         self.nominal_nm = bench.optics.centre_wavelength_nm
         self.detector_offsets = {DIRECT: 0, SIDE: 40}
         self.grating_offsets = [0] * len(turret)
-        self.flippers = {INPUT_FLIPPER: SIDE, OUTPUT_FLIPPER: DIRECT if bench.optics.port == "camera" else SIDE}
+        exit_port = DIRECT if bench.optics.port == "camera" else SIDE
+        self.flippers = {INPUT_FLIPPER: SIDE, OUTPUT_FLIPPER: exit_port}
         self.slits_um = {ENTRANCE_SLIT: bench.optics.entrance_slit_um, EXIT_SLIT: bench.optics.exit_slit_um}
         self.shutter = int(bench.optics.shutter_open)
         self.filter, self.focus_steps = 1, 300
@@ -137,7 +138,7 @@ class Kymera:
             self.slits_um[slit] = width_um
 
     def set_flipper(self, flipper: int, port: int) -> None:
-        """Move a mirror; the detector offset of the new port only acts from the next grating or wavelength move.
+        """Move a mirror; the new port's detector offset only acts from the next grating or wavelength move.
 
         Args:
             flipper: `INPUT_FLIPPER` or `OUTPUT_FLIPPER`.
@@ -195,9 +196,11 @@ class Kymera:
         Returns:
             Array (pixels,) in nm.
         """
-        if self.is_mirror or self.nominal_nm == 0 or self.bench.fault("spectrograph.calibration_error") is not None:
+        broken = self.bench.fault("spectrograph.calibration_error") is not None
+        if self.wavelength_nm == 0 or broken:
             raise VendorError(ERROR)
-        return self.optics.axis_nm(self.turret[self.grating - 1].lines_per_mm, self.nominal_nm, pixels, self.pixel_um)
+        lines_per_mm = self.turret[self.grating - 1].lines_per_mm
+        return self.optics.axis_nm(lines_per_mm, self.nominal_nm, pixels, self.pixel_um)
 
     def _count_down_communication_error(self) -> None:
         times = self.bench.fault("spectrograph.communication_error")
@@ -207,7 +210,7 @@ class Kymera:
 
     @contextmanager
     def _moving(self, part: str, duration_s: float) -> Iterator[None]:
-        """Nothing reaches the detectors while a part moves; the body changes the state when it has arrived."""
+        """No light passes while a part moves; the body changes the state when it has arrived."""
         self._update(lambda: self.bench.optics.moving.add(part))
         try:
             self.bench.clock.sleep(duration_s)
@@ -225,7 +228,7 @@ class Kymera:
         self.bench.changed()
 
     def _publish(self) -> None:
-        """Put the state on the bench: the true wavelength is off while a port's detector offset is not applied."""
+        """Tell the bench; the true wavelength is off while a port's detector offset is not applied."""
         optics = self.bench.optics
         optics.lines_per_mm = self.turret[self.grating - 1].lines_per_mm
         shift_nm = NM_PER_OFFSET_STEP * (self._applied_offset - self._wanted_offset)

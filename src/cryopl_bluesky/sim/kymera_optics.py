@@ -1,7 +1,7 @@
-"""Which wavelength falls where in a Kymera 328i: the geometry of a Czerny-Turner spectrograph with a tilted detector.
+"""Which wavelength falls where in a Kymera 328i: the Czerny-Turner geometry with a tilted detector.
 
-Fitted to the calibration that a real KY328i stored in its data file (facts/andor.md section 9.1), with which it
-agrees to 7e-5 nm.
+Fitted to the calibration that a real KY328i stored in its data file (facts/andor.md section 9.1), with which
+it agrees to 7e-5 nm.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ class VirtualLab:
         self.bench = Bench(
             clock=self.clock,
             sample=Sample.named(settings.sample),
-            thermal=ThermalModel(sample_K=settings.initial_temperature_K),
+            thermal=ThermalModel(settings.initial_temperature_K),
             seed=settings.seed,
             replay=settings.replay,
         )

@@ -1,6 +1,6 @@
 """The sCMOS sensor of the virtual camera: gain modes, noise, dark current, timing and how a frame is made.
 
-Numbers: facts/andor.md section 8 (two public test sheets and the Zyla 4.2 PLUS data sheet); spreads are estimates.
+Numbers: facts/andor.md section 8 (test sheets and the Zyla 4.2 PLUS data sheet); spreads are estimates.
 """
 
 from __future__ import annotations
@@ -124,8 +124,8 @@ class Sensor:
         encode(image, 2, "Mono12Packed", 8)
 
     def expose(
-        self, scene: NDArray[np.float32], window: Window, exposure_s: float, mode: GainMode, readout_rate: str,
-        temperature_C: float, columns: int,
+        self, scene: NDArray[np.float32], window: Window, exposure_s: float, mode: GainMode,
+        readout_rate: str, temperature_C: float, columns: int,
     ) -> NDArray[np.uint16]:
         """One digitised exposure.
 

@@ -1,4 +1,4 @@
-"""Compiled part of the virtual camera: photons and noise of 4 million pixels in a few tens of milliseconds."""
+"""Compiled part of the virtual camera: photons and noise of 4 million pixels in some 60 ms."""
 
 from __future__ import annotations
 
@@ -68,8 +68,8 @@ def expose(
 ) -> None:
     """Fill `out` with one digitised exposure.
 
-    Each (binned) pixel gets Poisson(photo-electrons + dark electrons), Gaussian read noise of every sensor pixel in
-    it (an sCMOS sensor reads each pixel before it bins), the gain, the baseline, rounding and clipping.
+    Each (binned) pixel gets Poisson(photo-electrons + dark electrons), Gaussian read noise of every sensor
+    pixel in it (an sCMOS sensor reads each pixel before it bins), the gain, the baseline, rounding and clipping.
 
     Args:
         scene: photo-electrons per second and sensor pixel, (rows, columns).
@@ -112,7 +112,8 @@ def expose(
                 electrons = _poisson_small(mean, float(np.int64(bits >> np.uint64(24))) * 2.0**-40)
             else:
                 electrons, s0, s1 = _poisson_large(mean, s0, s1)
-            deviate = normals[np.int64(bits & low_bits)] + normals[np.int64((bits >> np.uint64(12)) & low_bits)]
+            deviate = normals[np.int64(bits & low_bits)]
+            deviate += normals[np.int64((bits >> np.uint64(12)) & low_bits)]
             count = (electrons + sigma * deviate) * adu_per_e + baseline_adu + 0.5
             out[row, column] = np.uint16(np.int64(min(max(count, 0.0), ceiling_adu)))
     state[0], state[1] = s0, s1

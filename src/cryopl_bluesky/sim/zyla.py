@@ -159,12 +159,14 @@ class Zyla:
             now_s = self.bench.clock.monotonic()
             elapsed_s, self._temperature_at_s = now_s - self._temperature_at_s, now_s
             aim_C = self._aim_C()
-            self._temperature_C = aim_C + (self._temperature_C - aim_C) * exp(-elapsed_s / COOLING_TIME_CONSTANT_S)
+            left = exp(-elapsed_s / COOLING_TIME_CONSTANT_S)
+            self._temperature_C = aim_C + (self._temperature_C - aim_C) * left
             return self._temperature_C
 
     def reported_temperature_C(self) -> float:
         """What the thermometer says."""
-        return float("nan") if self.bench.fault("camera.temperature_nan") is not None else self.temperature_C()
+        broken = self.bench.fault("camera.temperature_nan") is not None
+        return float("nan") if broken else self.temperature_C()
 
     def temperature_status(self) -> str:
         """Entry of TemperatureStatus."""
@@ -205,7 +207,8 @@ class Zyla:
 
     def aoi_limits(self, name: str) -> tuple[int, int]:
         """Limits of AOIWidth, AOIHeight, AOILeft or AOITop, given the other features."""
-        along = {"AOIWidth": "AOILeft", "AOIHeight": "AOITop", "AOILeft": "AOIWidth", "AOITop": "AOIHeight"}[name]
+        along = {"AOIWidth": "AOILeft", "AOIHeight": "AOITop",
+                 "AOILeft": "AOIWidth", "AOITop": "AOIHeight"}[name]
         binning = self.values["AOIHBin"]
         if name in ("AOIWidth", "AOIHeight"):
             return 1, (SENSOR_PX - self.values[along] + 1) // binning

@@ -25,7 +25,7 @@ _IDLE_WAIT_REAL_S = 0.01  # a stopped camera answers at once, so that stopping d
 
 @dataclass(frozen=True)
 class _Exposure:
-    """Moments of one frame on the bench clock; with overlap it may end later than its exposure time asks for."""
+    """Moments of one frame on the bench clock; with overlap it may end later than its exposure time."""
 
     start_s: float
     exposure_s: float
@@ -211,7 +211,7 @@ class Acquisition:
                 callback()
 
     def _write(self, address: int, frame: NDArray[np.uint8], exposure: _Exposure) -> int:
-        """Copy the image and its metadata chunks (data, chunk number, length) into a buffer; returns the size."""
+        """Copy image and metadata chunks (data, chunk number, length) into a buffer; returns the size."""
         camera = self._camera
         ctypes.memmove(address, frame.ctypes.data, frame.nbytes)
         if camera.values["MetadataEnable"]:

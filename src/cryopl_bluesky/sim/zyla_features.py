@@ -1,4 +1,4 @@
-"""The SDK3 feature table of the virtual camera: kinds, access rights, limits and entries (facts/andor.md section 7)."""
+"""The SDK3 feature table of the virtual camera: kinds, access, limits, entries (facts/andor.md section 7)."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from cryopl_bluesky.sim.zyla import BINNINGS, BYTES_PER_PIXEL, MAX_EXPOSURE_S, T
 if TYPE_CHECKING:
     from cryopl_bluesky.sim.zyla_acquisition import Acquisition
 
-_GAINS = ("11-bit (high well capacity)", "12-bit (high well capacity)", "11-bit (low noise)", "12-bit (low noise)",
-          "16-bit (low noise & high well capacity)")
+_GAINS = ("11-bit (high well capacity)", "12-bit (high well capacity)", "11-bit (low noise)",
+          "12-bit (low noise)", "16-bit (low noise & high well capacity)")
 _EVENTS = ("ExposureEndEvent", "ExposureStartEvent", "RowNExposureEndEvent", "RowNExposureStartEvent",
            "EventsMissedEvent", "BufferOverflowEvent")
-_TRIGGERS = ("Internal", "External Level Transition", "External Start", "External Exposure", "Software", "Advanced",
-             "External")
+_TRIGGERS = ("Internal", "External Level Transition", "External Start", "External Exposure", "Software",
+             "Advanced", "External")
 _MAX_INT = 2_147_483_647
 
 
@@ -117,7 +117,8 @@ def _timing(camera: Zyla) -> dict[str, Feature]:
         camera.frame_rate_Hz = value
 
     return {
-        "ExposureTime": Feature("float", lambda: camera.exposure_s, set_exposure, camera.exposure_limits_s, live=True),
+        "ExposureTime": Feature("float", lambda: camera.exposure_s, set_exposure, camera.exposure_limits_s,
+                                live=True),
         "FrameRate": Feature("float", lambda: camera.frame_rate_Hz, set_rate,
                              lambda: (1 / (2 * MAX_EXPOSURE_S), 1 / camera.min_period_s), live=True),
         "RowReadTime": Feature("float", lambda: camera.row_time_s),

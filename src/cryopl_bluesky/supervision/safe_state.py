@@ -15,6 +15,7 @@ from cryopl_bluesky.devices.base import Instrument
 log = logging.getLogger(__name__)
 
 SAFE_TIMEOUT_S = 10.0
+_CUT_SHORT = ("halting", "aborting", "stopping", "panicked")
 
 
 def make_safe(instruments: Iterable[Instrument], timeout_s: float = SAFE_TIMEOUT_S) -> list[str]:
@@ -51,7 +52,10 @@ def make_safe(instruments: Iterable[Instrument], timeout_s: float = SAFE_TIMEOUT
 
 
 class SafeStateKeeper:
-    """A RunEngine `state_hook` that makes the instruments safe whenever the engine stops running a plan.
+    """A RunEngine `state_hook` that makes the instruments safe whenever a plan did not end by itself.
+
+    After a plan that succeeded nothing is touched, so that a user may leave the laser on for alignment with
+    `RE(mv(laser.emission, "on"))`; the measurements switch it off themselves.
 
     Args:
         instruments: all instruments of the session.
@@ -62,5 +66,5 @@ class SafeStateKeeper:
 
     def __call__(self, new_state: str, old_state: str | None) -> None:
         """Called by the RunEngine on each change of state."""
-        if new_state in ("idle", "panicked") and old_state not in (None, "idle"):
+        if new_state == "panicked" or (new_state == "idle" and old_state in _CUT_SHORT):
             make_safe(self._instruments)

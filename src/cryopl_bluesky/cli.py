@@ -1,0 +1,160 @@
+"""The `cryopl` command."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from cryopl_bluesky.session import Session
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+                  help="Run a cryogenic photoluminescence microscope, and find what it measured.")
+console = Console()
+errors = Console(stderr=True)
+
+ProfileOption = Annotated[str, typer.Option("--profile", help="sim, lab, or the path of a profile.toml")]
+DataOption = Annotated[Path | None, typer.Option("--data", help="folder of the data")]
+
+DEMO_FOLDER = Path("cryopl-demo")
+DEFAULT_FOLDER = Path("cryopl-data")
+
+
+def main() -> None:
+    """Entry point: users' mistakes and instrument faults become one message, not a traceback."""
+    from cryopl_bluesky.catalog.access import CatalogUnreachableError, NoCatalogError
+    from cryopl_bluesky.config import ConfigError
+    from cryopl_bluesky.drivers.errors import InstrumentError
+
+    try:
+        app()
+    except (ConfigError, InstrumentError, NoCatalogError, CatalogUnreachableError, LookupError) as error:
+        text = error.args[0] if isinstance(error, LookupError) and error.args else error
+        errors.print(f"[bold red]error:[/bold red] {text}", highlight=False)
+        logging.getLogger(__name__).debug("details", exc_info=True)
+        sys.exit(1)
+
+
+@contextmanager
+def _session(profile: str, data: Path | None) -> Iterator[Session]:
+    """Open a session, or say which instruments are missing and how to get them."""
+    from cryopl_bluesky.config import load_profile
+    from cryopl_bluesky.session import ConnectionFailedError, Session
+
+    settings = load_profile(profile)
+    try:
+        with console.status("connecting the instruments ..."):
+            session = Session(settings, data)
+    except ConnectionFailedError as error:
+        table = Table("instrument", "problem", "what to do", title=f"profile {profile}: not all instruments answer")
+        for problem in error.problems:
+            table.add_row(problem.instrument, problem.problem, problem.remedy)
+        errors.print(table)
+        raise typer.Exit(1) from error
+    with session:
+        _log_to(session.folder.root / "cryopl.log")
+        for run in session.recovered:
+            console.print(f"run {run.uid[:8]} of an earlier session was interrupted; it is closed now and kept")
+        yield session
+
+
+def _log_to(path: Path) -> None:
+    logging.basicConfig(filename=path, level=logging.INFO, force=True,
+                        format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+
+
+@app.command()
+def demo(data: Annotated[Path, typer.Option("--data", help="folder of the data")] = DEMO_FOLDER) -> None:
+    """A night at five temperatures in the virtual lab, and its picture: night.png."""
+    from importlib.resources import as_file, files
+
+    from cryopl_bluesky.figures.night import save_figure
+    from cryopl_bluesky.figures.runs import draw_series
+    from cryopl_bluesky.plans.recipe import load_recipe
+    from cryopl_bluesky.session.night import run_recipe
+
+    with as_file(files("cryopl_bluesky") / "profiles" / "sim" / "demo.toml") as path:
+        recipe = load_recipe(path)
+    with _session("sim", data) as session:
+        runs = run_recipe(session, recipe, console)
+        console.print("drawing the night ...")
+        picture = data / "night.png"
+        save_figure(draw_series(runs), picture)
+    console.print(f"The night is in [bold]{data}[/bold], its picture is [bold]{picture}[/bold].")
+    console.print(f"Look around with: cryopl runs --data {data}")
+
+
+@app.command()
+def session(profile: ProfileOption = "sim", data: DataOption = None) -> None:
+    """An IPython prompt with RE, cat, the devices and the plans."""
+    from cryopl_bluesky.session.prompt import start_prompt
+
+    with _session(profile, data) as opened:
+        start_prompt(opened)
+
+
+@app.command()
+def run(
+    recipe: Annotated[Path, typer.Argument(help="recipe file (TOML)")],
+    profile: ProfileOption = "sim",
+    data: DataOption = None,
+) -> None:
+    """Run a recipe: settle at each temperature and measure all its steps."""
+    from cryopl_bluesky.plans.recipe import load_recipe
+    from cryopl_bluesky.session.night import run_recipe
+
+    loaded = load_recipe(recipe)
+    with _session(profile, data) as opened:
+        runs = run_recipe(opened, loaded, console)
+        folder = opened.folder.root
+    series = runs[0].start["series"]["uid"]
+    console.print(f"{len(runs)} runs are in [bold]{folder}[/bold]; "
+                  f"draw them with: cryopl show {series[:8]} --png night.png --data {folder}")
+
+
+@app.command()
+def runs(
+    data: DataOption = None,
+    number: Annotated[int, typer.Option("--number", "-n", help="how many, newest last")] = 40,
+) -> None:
+    """List what was measured."""
+    from cryopl_bluesky.catalog.access import read_catalog
+    from cryopl_bluesky.catalog.queries import runs_table
+
+    with read_catalog(data or DEFAULT_FOLDER) as catalog:
+        table = Table("scan", "uid", "time", "measurement", "T (K)", "sample", "series", "events", "ended")
+        for row in reversed(runs_table(catalog.client, number)):
+            table.add_row(
+                str(row.scan_id), row.uid[:8], f"{datetime.fromtimestamp(row.time):%Y-%m-%d %H:%M:%S}", row.measurement,
+                "" if row.temperature_K is None else f"{row.temperature_K:g}", row.sample, row.series,
+                str(row.num_events), row.exit_status,
+            )
+    console.print(table)
+
+
+@app.command()
+def show(
+    target: Annotated[str, typer.Argument(help="run or series: start of its uid, a scan number, or 'last'")],
+    png: Annotated[Path, typer.Option("--png", help="picture to write")],
+    data: DataOption = None,
+) -> None:
+    """Draw a run or a whole series from the catalog."""
+    from cryopl_bluesky.catalog.access import read_catalog
+    from cryopl_bluesky.catalog.load import load_target
+    from cryopl_bluesky.figures.night import save_figure
+    from cryopl_bluesky.figures.runs import draw_run, draw_series
+
+    with read_catalog(data or DEFAULT_FOLDER) as catalog:
+        found = load_target(catalog.client, target)
+        figure = draw_run(found[0]) if len(found) == 1 else draw_series(found)
+        save_figure(figure, png)
+    console.print(f"drawn: {png}")

@@ -1,0 +1,76 @@
+"""The parts of the microscope that nothing drives: lenses, filters, iris, and the calibration they have."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ophyd import Component as Cpt
+
+from cryopl_bluesky.analysis.optics import imaging
+from cryopl_bluesky.devices.base import Instrument, Quantity
+
+RELAYS_MM = {"1x": (100.0, 100.0), "4x": (50.0, 200.0)}
+"""Focal lengths of L3 and L4 (Tallarini et al., Nanoscale 2026, 18, 1474, Table 1)."""
+
+
+class Microscope(Instrument):
+    """What a person set up, recorded with every run; defaults are those of the publication.
+
+    Args:
+        name: device name.
+        relay: "4x" or "1x": which pair of lenses L3, L4 is in.
+        filters: names in the order of the beam.
+        iris_mm: diameter of the iris, 0 = open.
+        scale_nm_per_px: bead calibration of this relay; 0 = none, then the lens values are used.
+        scale_rel_err: relative error of that calibration.
+        irf_fwhm_ps: width of the instrument response.
+        spot_diameter_x_um: 1/e2 diameter of the wide-field excitation spot.
+        spot_diameter_y_um: the same in y.
+        pixel_um: pixel pitch of the camera.
+        f_objective_mm: focal length of the objective.
+        f_l2_mm: focal length of the tube lens.
+    """
+
+    relay = Cpt(Quantity, dtype=str, kind="config")
+    magnification = Cpt(Quantity, precision=3, kind="config")
+    nm_per_px = Cpt(Quantity, units="nm/px", precision=3, kind="config")
+    scale_rel_err = Cpt(Quantity, precision=4, kind="config")
+    scale_source = Cpt(Quantity, dtype=str, kind="config")
+    filters = Cpt(Quantity, dtype=str, kind="config")
+    iris_mm = Cpt(Quantity, units="mm", precision=2, kind="config")
+    irf_fwhm_ps = Cpt(Quantity, units="ps", precision=1, kind="config")
+    spot_diameter_x_um = Cpt(Quantity, units="um", precision=2, kind="config")
+    spot_diameter_y_um = Cpt(Quantity, units="um", precision=2, kind="config")
+
+    def __init__(
+        self, *, name: str, relay: str = "4x", filters: Sequence[str] = (), iris_mm: float = 0.0,
+        scale_nm_per_px: float = 0.0, scale_rel_err: float = 0.0, irf_fwhm_ps: float = 200.0,
+        spot_diameter_x_um: float = 16.5, spot_diameter_y_um: float = 18.0, pixel_um: float = 6.5,
+        f_objective_mm: float = 2.87, f_l2_mm: float = 300.0, **kwargs: Any,
+    ):
+        super().__init__(name=name, **kwargs)
+        lenses = imaging(f_objective_mm, f_l2_mm, RELAYS_MM[relay], pixel_um)
+        calibrated = scale_nm_per_px > 0
+        self.relay.put(relay)
+        self.magnification.put(lenses.magnification)
+        self.nm_per_px.put(scale_nm_per_px if calibrated else lenses.nm_per_px)
+        self.scale_rel_err.put(scale_rel_err if calibrated else 0.0)
+        self.scale_source.put("calibration" if calibrated else "lenses")
+        self.filters.put(", ".join(filters))
+        self.iris_mm.put(iris_mm)
+        self.irf_fwhm_ps.put(irf_fwhm_ps)
+        self.spot_diameter_x_um.put(spot_diameter_x_um)
+        self.spot_diameter_y_um.put(spot_diameter_y_um)
+
+    def optics_record(self) -> dict[str, Any]:
+        """What of this belongs into the `optics` key of a start document."""
+        return {
+            "relay": self.relay.get(),
+            "filters": self.filters.get().split(", "),
+            "iris_mm": self.iris_mm.get(),
+            "scale_nm_per_px": self.nm_per_px.get(),
+            "scale_rel_err": self.scale_rel_err.get(),
+            "scale_source": self.scale_source.get(),
+            "irf_fwhm_ps": self.irf_fwhm_ps.get(),
+        }

@@ -1,0 +1,175 @@
+"""From what the catalog holds of a run to what the figures draw."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from cryopl_bluesky.figures import night
+from cryopl_bluesky.figures._data import G2, Decay, Picture, SpectralMap, Temperature, TrplMap
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class RunLike(Protocol):
+    """A run with its data read, as `catalog.load.RunData`."""
+
+    @property
+    def start(self) -> Mapping[str, Any]:
+        """Start document."""
+        ...
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """Configuration values by data key."""
+        ...
+
+    @property
+    def data(self) -> Mapping[str, np.ndarray]:
+        """Columns by data key, first axis = event."""
+        ...
+
+    @property
+    def frames(self) -> Mapping[str, Any]:
+        """Frames by data key, to be sliced."""
+        ...
+
+
+class NotDrawableError(LookupError):
+    """There is no figure for this kind of run, or it holds no events."""
+
+
+def mean_frame(run: RunLike) -> np.ndarray:
+    """Mean of a run's raw frames.
+
+    Returns:
+        float64 (height, width), ADU.
+    """
+    frames = run.frames["camera_image"]
+    number = frames.shape[0]
+    return sum(np.asarray(frames[index], dtype=np.float64) for index in range(number)) / number
+
+
+def picture(run: RunLike) -> Picture:
+    """The image of a run, above the camera's baseline."""
+    image = mean_frame(run) - float(run.config["camera_baseline_adu"])
+    optics = run.start["optics"]
+    return Picture(image, _nm_per_px(run), _title(run), scale_rel_err=optics["scale_rel_err"] or None)
+
+
+def spectral_map(run: RunLike) -> SpectralMap:
+    """The position-wavelength map of a spectral image; position 0 is the middle row."""
+    counts = mean_frame(run)
+    rows = np.arange(counts.shape[0]) - (counts.shape[0] - 1) / 2
+    return SpectralMap(
+        counts,
+        run.data["spectrograph_wavelength_nm"][0],
+        rows * _nm_per_px(run) * 1e-3,
+        gain_e_per_adu=float(run.config["camera_gain_e_per_adu"]),
+        offset_adu=float(run.config["camera_baseline_adu"]),
+        read_noise_e=float(run.config["camera_read_noise_e"]),
+        frames=run.frames["camera_image"].shape[0],
+        title=_title(run),
+    )
+
+
+def decay(run: RunLike) -> Decay:
+    """The decay of both SPADs together, all events together (align the SPADs by their input delays)."""
+    counts = (run.data["hbt_decay_spad1"] + run.data["hbt_decay_spad2"]).sum(axis=0)
+    return Decay(_delay_ns(run, counts.size), counts, _period_ns(run), _irf_fwhm_ps(run), label=_title(run))
+
+
+def trpl_map(run: RunLike) -> TrplMap:
+    """Decays of both SPADs together against wavelength (align the SPADs by their input delays)."""
+    counts = run.data["hbt_decay_spad1"] + run.data["hbt_decay_spad2"]
+    return TrplMap(
+        run.data["spectrograph_centre_wavelength_nm"], _delay_ns(run, counts.shape[1]), counts,
+        _period_ns(run), _irf_fwhm_ps(run), title=_title(run),
+    )
+
+
+def g2(run: RunLike) -> G2:
+    """The delay histogram of a g2 run, all wavelengths together."""
+    counts = run.data["hbt_g2_histogram"].sum(axis=0)
+    delay_ns = (np.arange(counts.size) - counts.size // 2) * float(run.config["hbt_g2_binwidth_ps"]) * 1e-3
+    return G2(delay_ns, counts, _period_ns(run), title=_title(run))
+
+
+_CONVERT: Mapping[str, Callable[[RunLike], night.Drawable]] = {
+    "widefield_image": picture,
+    "dark": picture,
+    "spectral_image": spectral_map,
+    "total_spectrum": spectral_map,
+    "decay": decay,
+    "trpl_map": trpl_map,
+    "g2": g2,
+}
+_PANELS = {"widefield_image": "picture", "spectral_image": "spectral_map", "trpl_map": "trpl_map", "g2": "g2"}
+"""Which panel of a night a measurement fills."""
+
+
+def draw_run(run: RunLike) -> Figure:
+    """The picture of one run.
+
+    Raises:
+        NotDrawableError: no figure for this measurement, or no events.
+    """
+    measurement = run.start.get("measurement", run.start.get("plan_name"))
+    if measurement not in _CONVERT:
+        raise NotDrawableError(f"there is no figure for {measurement!r}; there is one for {', '.join(_CONVERT)}")
+    if not run.data:
+        raise NotDrawableError(f"run {run.start['uid'][:8]} ({measurement}) holds no events")
+    return night.draw_run(measurement, _CONVERT[measurement](run))
+
+
+def temperatures(runs: Sequence[RunLike]) -> list[Temperature]:
+    """The runs of a series by temperature, in the order of the night; a repeated step replaces the earlier one."""
+    panels: dict[float, dict[str, Any]] = {}
+    means: dict[float, list[float]] = {}
+    for run in runs:
+        panel = _PANELS.get(run.start["measurement"])
+        if panel is None or not run.data:
+            continue
+        setpoint_K = float(run.start["temperature_K"])
+        panels.setdefault(setpoint_K, {})[panel] = _CONVERT[run.start["measurement"]](run)
+        means.setdefault(setpoint_K, []).append(float(np.mean(run.data["cryostat_temperature_K"])))
+    return [Temperature(setpoint_K=setpoint_K, mean_K=float(np.mean(means[setpoint_K])), **found)
+            for setpoint_K, found in panels.items()]
+
+
+def draw_series(runs: Sequence[RunLike]) -> Figure:
+    """The picture of a night.
+
+    Raises:
+        NotDrawableError: no run of the series has a panel.
+    """
+    found = temperatures(runs)
+    if not found:
+        raise NotDrawableError("none of these runs has a picture; look at them with `cryopl runs`")
+    start = runs[0].start
+    sample = (start.get("sample") or {}).get("name", "")
+    recipe = (start.get("series") or {}).get("recipe", "")
+    return night.draw_night(found, ", ".join(part for part in (sample, recipe) if part))
+
+
+def _delay_ns(run: RunLike, bins: int) -> np.ndarray:
+    return (np.arange(bins) + 0.5) * float(run.config["hbt_decay_binwidth_ps"]) * 1e-3
+
+
+def _period_ns(run: RunLike) -> float:
+    return 1e9 / float(run.start["excitation"]["repetition_rate_Hz"])
+
+
+def _irf_fwhm_ps(run: RunLike) -> float:
+    return float(run.start["optics"]["irf_fwhm_ps"])
+
+
+def _nm_per_px(run: RunLike) -> float:
+    return float(run.start["optics"]["scale_nm_per_px"]) * int(run.config["camera_binning"])
+
+
+def _title(run: RunLike) -> str:
+    return f"{run.start['measurement']} at {run.start['temperature_K']:g} K"

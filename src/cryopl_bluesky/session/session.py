@@ -1,0 +1,169 @@
+"""A session: everything that is open while a user works."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bluesky import RunEngine
+from bluesky.preprocessors import SupplementalData
+
+from cryopl_bluesky.catalog.access import Catalog, open_catalog
+from cryopl_bluesky.catalog.folder import DataFolder
+from cryopl_bluesky.catalog.journal import Journal
+from cryopl_bluesky.catalog.metadata import PersistentMetadata
+from cryopl_bluesky.catalog.profile import write_tiled_profile
+from cryopl_bluesky.catalog.recovery import Recovered, close_interrupted, delivered_list, undelivered
+from cryopl_bluesky.catalog.writer import Feeder
+from cryopl_bluesky.clock import Clock, SystemClock
+from cryopl_bluesky.config import Profile
+from cryopl_bluesky.drivers.operator import ConsoleOperator, Operator
+from cryopl_bluesky.drivers.vendors import Vendors
+from cryopl_bluesky.session.connect import connect
+from cryopl_bluesky.supervision.safe_state import SafeStateKeeper, make_safe
+
+if TYPE_CHECKING:
+    from tiled.client.container import Container
+
+    from cryopl_bluesky.sim.lab import VirtualLab
+
+log = logging.getLogger(__name__)
+
+DELIVERY_TIMEOUT_S = 60.0
+
+
+class Session:
+    """Opens a profile on a data folder; close it, or use it as a context manager.
+
+    The catalog opens in the background while the instruments connect. Nothing waits for it but who asks for
+    it: the documents go to the journal first, and from there to the catalog when it is there.
+
+    Args:
+        profile: which microscope.
+        data_dir: folder of the data; None = the profile's, or `cryopl-data` in the present folder.
+        operator: who is asked about parts that are moved by hand.
+
+    Attributes:
+        instruments: the devices.
+        RE: the RunEngine; its documents are in the journal before anything else sees them.
+        recovered: runs of earlier sessions that were closed as interrupted.
+        lab: the virtual lab when the profile has a bench, else None.
+
+    Raises:
+        ConnectionFailedError: names every instrument that could not be reached, and the remedy.
+    """
+
+    def __init__(self, profile: Profile, data_dir: str | Path | None = None, operator: Operator | None = None):
+        self.profile = profile
+        self.folder = DataFolder.at(data_dir or profile.data_dir or "cryopl-data").create()
+        self._background = ThreadPoolExecutor(max_workers=1, thread_name_prefix="open-catalog")
+        self._catalog: Future[Catalog] = self._background.submit(open_catalog, self.folder)
+        self._closed = False
+        self.lab, self.clock, vendors = _lab_of(profile)
+        try:
+            self.instruments = connect(
+                profile, vendors, self.clock, self.folder.root, operator or ConsoleOperator(self.clock)
+            )
+        except BaseException:
+            self._close_foundations()
+            raise
+        atexit.register(self.close)
+        self._delivered = delivered_list(self.folder)
+        self.feeder = Feeder(
+            self.folder.journal, lambda: self.catalog.connect(), on_delivered=self._delivered.add
+        )
+        self.journal = Journal(self.folder.journal, self.feeder.notify)
+        self.RE = self._run_engine()
+        self.recovered: list[Recovered] = close_interrupted(self.folder.journal)
+        self._background.submit(self._deliver_what_is_missing)
+
+    def _run_engine(self) -> RunEngine:
+        metadata = PersistentMetadata(self.folder.metadata)
+        engine = RunEngine(
+            metadata,  # pyright: ignore[reportArgumentType] - any mutable mapping serves
+            scan_id_source=metadata.next_scan_id,
+        )
+        engine.md["profile"] = self.profile.name
+        engine.subscribe(self.journal)
+        ins = self.instruments
+        baseline = [ins.spectrograph, ins.laser, ins.l1_flip, ins.l5_flip, ins.microscope]
+        engine.preprocessors.append(SupplementalData(baseline=baseline))
+        engine.state_hook = SafeStateKeeper(self.instruments)
+        return engine
+
+    def _deliver_what_is_missing(self) -> None:
+        try:
+            write_tiled_profile(self.folder)
+            catalog = self.catalog
+            if not catalog.owner:
+                return  # the owner's feeder may be finishing these very runs
+            client = catalog.client
+            self.feeder.enqueue(
+                undelivered(self.folder.journal, client, self.journal.open_runs, self._delivered)
+            )
+        except Exception as error:  # noqa: BLE001 - on a background thread: said in the log, tried at the next start
+            log.warning("runs of earlier sessions are not in the catalog yet: %s", error)
+
+    @property
+    def catalog(self) -> Catalog:
+        """The open catalog (waits until it is open)."""
+        return self._catalog.result()
+
+    @property
+    def cat(self) -> Container:
+        """Tiled client of all runs, newest last: `cat[-1]`, `cat.search(...)`."""
+        return self.catalog.client
+
+    def close(self) -> None:
+        """Make the instruments safe, deliver the last documents, close everything. May be called twice."""
+        if self._closed:
+            return
+        self._closed = True
+        atexit.unregister(self.close)
+        make_safe(self.instruments)
+        self.journal.close()
+        if not self.feeder.close(DELIVERY_TIMEOUT_S):
+            log.warning("the catalog is behind; the next session delivers the rest from %s", self.folder.journal)
+        for instrument in self.instruments:
+            try:
+                instrument.shutdown()
+            except Exception as error:  # noqa: BLE001 - the others must still be closed; all are safe already
+                log.warning("%s did not close cleanly: %s", instrument.name, error)
+        self._close_foundations()
+
+    def _close_foundations(self) -> None:
+        self._background.shutdown(wait=True)
+        if self._catalog.exception() is None:
+            self._catalog.result().close()
+        if self.lab is not None:
+            self.lab.uninstall()
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def namespace(self) -> dict[str, Any]:
+        """The names for a prompt: `RE`, `cat`, the devices, the plans and the usual Bluesky modules."""
+        from bluesky import plan_stubs as bps
+        from bluesky import plans as bp
+
+        from cryopl_bluesky.session.namespace import bound_plans, device_names
+
+        return {
+            "session": self, "RE": self.RE, "cat": self.cat, "bp": bp, "bps": bps, "mv": bps.mv,
+            **device_names(self.instruments), **bound_plans(self.instruments),
+        }
+
+
+def _lab_of(profile: Profile) -> tuple[VirtualLab | None, Clock, Vendors]:
+    if profile.bench is None:
+        return None, SystemClock(), Vendors()
+    from cryopl_bluesky.sim.lab import VirtualLab
+
+    lab = VirtualLab(profile.bench)
+    return lab, lab.clock, lab.install()

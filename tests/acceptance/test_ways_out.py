@@ -1,0 +1,133 @@
+"""However a plan ends, the beam is off, the SPADs are dark, and what was recorded is readable."""
+
+import os
+import signal
+import threading
+
+import numpy as np
+import pytest
+from bluesky.utils import RunEngineInterrupted
+
+from cryopl_bluesky import plans
+from cryopl_bluesky.catalog.load import load_measurement
+from cryopl_bluesky.catalog.queries import find_run
+
+from .conftest import Recorder, is_safe
+
+LONG = {
+    "widefield_image": {"exposure_s": 20.0, "frames": 50},
+    "spectral_image": {"exposure_s": 20.0, "frames": 50},
+    "total_spectrum": {"exposure_s": 20.0, "frames": 50},
+    "decay": {"duration_s": 3000.0},
+    "trpl_map": {"start_nm": 500.0, "stop_nm": 540.0, "step_nm": 1.0, "dwell_s": 60.0},
+    "g2": {"duration_s": 100.0, "wavelengths_nm": [520.0 + i for i in range(20)]},
+    "dark": {"exposure_s": 20.0, "frames": 50},
+}
+
+
+class _Midway:
+    """Calls something once the run is under way: after its first event, or after a while without one."""
+
+    def __init__(self, session, name, action):
+        self._action = action
+        self._fired = threading.Event()
+        self._after_event = name != "decay"
+        self._token = session.RE.subscribe(self)
+        self._session = session
+
+    def __call__(self, name, document):
+        if name == "start" and not self._after_event:
+            threading.Timer(0.3, self._fire).start()
+        if name == "event" and "cryostat_temperature_K" in document["data"] and self._after_event:
+            self._fire()
+
+    def _fire(self):
+        if not self._fired.is_set():
+            self._fired.set()
+            self._action()
+
+    def done(self):
+        self._session.RE.unsubscribe(self._token)
+        assert self._fired.is_set()
+
+
+def _check(session, recorder: Recorder, statuses):
+    assert is_safe(session)
+    (stop,) = recorder.of("stop")
+    assert stop["exit_status"] in statuses
+    assert session.feeder.wait_until_delivered(30)
+    run = load_measurement(find_run(session.cat, stop["run_start"]))
+    assert run.stop is not None
+    assert run.num_events == stop["num_events"].get("primary", 0)
+    if "camera_image" in run.frames:
+        frames = run.frames["camera_image"]
+        assert np.asarray(frames[0]).shape == (2048, 2048)
+
+
+@pytest.mark.parametrize("name", list(LONG))
+def test_an_exception_in_the_middle(session, recorder: Recorder, name):
+    recorder.clear()
+
+    failing = threading.Event()
+    midway = _Midway(session, name, failing.set)
+    engine_messages = session.RE.msg_hook
+
+    def fail(message):
+        if failing.is_set() and message.command in ("checkpoint", "wait", "save", "set", "trigger"):
+            failing.clear()
+            raise RuntimeError("something unforeseen")
+
+    session.RE.msg_hook = fail
+    plan = getattr(plans, name)(session.instruments, **(LONG[name] if name != "decay" else {"duration_s": 30.0}))
+    try:
+        with pytest.raises(RuntimeError, match="something unforeseen"):
+            session.RE(plan)
+    finally:
+        session.RE.msg_hook = engine_messages
+    midway.done()
+    _check(session, recorder, {"fail", "abort"})
+
+
+@pytest.mark.parametrize("name", list(LONG))
+def test_an_abort_from_another_thread(session, recorder: Recorder, name):
+    recorder.clear()
+    threads = []
+
+    def abort():
+        thread = threading.Thread(target=lambda: session.RE.abort("enough"), daemon=True)
+        threads.append(thread)
+        thread.start()
+
+    midway = _Midway(session, name, abort)
+    with pytest.raises(RunEngineInterrupted):
+        session.RE(getattr(plans, name)(session.instruments, **LONG[name]))
+    midway.done()
+    for thread in threads:
+        thread.join(30)
+    _check(session, recorder, {"abort"})
+
+
+@pytest.mark.parametrize("name", ["spectral_image", "trpl_map"])
+def test_control_c_pauses_and_then_aborts(session, recorder: Recorder, name):
+    recorder.clear()
+
+    def twice():
+        os.kill(os.getpid(), signal.SIGINT)
+        threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+
+    midway = _Midway(session, name, twice)
+    with pytest.raises(RunEngineInterrupted):
+        session.RE(getattr(plans, name)(session.instruments, **LONG[name]))
+    midway.done()
+    session.RE.abort("ended by the operator")
+    _check(session, recorder, {"abort"})
+
+
+def test_a_halt_runs_no_clean_up_of_the_plan_and_is_safe_all_the_same(session, recorder: Recorder):
+    recorder.clear()
+    midway = _Midway(session, "spectral_image", lambda: session.RE.request_pause(defer=False))
+    with pytest.raises(RunEngineInterrupted):
+        session.RE(plans.spectral_image(session.instruments, **LONG["spectral_image"]))
+    midway.done()
+    session.RE.halt()
+    assert is_safe(session)
