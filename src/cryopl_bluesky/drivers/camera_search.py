@@ -27,7 +27,7 @@ def open_camera(serial: str, name: str) -> Any:
     from pylablib.devices.Andor import get_cameras_number_SDK3
     from pylablib.devices.Andor.AndorSDK3 import AndorSDK3LibError
 
-    from cryopl_bluesky.drivers.camera_frames import FrameCamera
+    from cryopl_bluesky.drivers.camera_frames import frame_camera_class
 
     fitting: list[Any] = []
     others: list[Any] = []
@@ -35,7 +35,7 @@ def open_camera(serial: str, name: str) -> Any:
     busy = False
     for index in range(get_cameras_number_SDK3()):
         try:
-            camera = FrameCamera(index)
+            camera = frame_camera_class()(index)
         except AndorSDK3LibError as error:
             if error.code != _IN_USE:
                 _close(fitting + others)

@@ -45,6 +45,7 @@ def install(bench: Bench, scene: Callable[[], NDArray[np.float32]] | None = None
 
     def uninstall() -> None:
         loader.load_lib = original
+        _close_libraries()
         _forget_loaded_libraries()
         atcore.unplug()
         shamrock.unplug()
@@ -52,6 +53,13 @@ def install(bench: Bench, scene: Callable[[], NDArray[np.float32]] | None = None
     _forget_loaded_libraries()
     loader.load_lib = load_lib
     return uninstall
+
+
+def _close_libraries() -> None:
+    """Let pylablib forget devices that were not closed, or it would not initialise the next library."""
+    for _, device_module in _SINGLETONS:
+        if device_module in sys.modules and sys.modules[device_module].libctl.initialized:
+            sys.modules[device_module].libctl.shutdown()
 
 
 def _forget_loaded_libraries() -> None:

@@ -69,7 +69,8 @@ def expose(
     """Fill `out` with one digitised exposure.
 
     Each (binned) pixel gets Poisson(photo-electrons + dark electrons), Gaussian read noise of every sensor
-    pixel in it (an sCMOS sensor reads each pixel before it bins), the gain, the baseline, rounding and clipping.
+    pixel in it (an sCMOS sensor reads each pixel before it bins), the gain, the baseline, rounding and
+    clipping.
 
     Args:
         scene: photo-electrons per second and sensor pixel, (rows, columns).
