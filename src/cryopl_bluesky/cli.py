@@ -70,6 +70,7 @@ def _session(profile: str, data: Path | None) -> Iterator[Session]:
 def _log_to(path: Path) -> None:
     logging.basicConfig(filename=path, level=logging.INFO, force=True,
                         format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
 @app.command()

@@ -54,7 +54,7 @@ class BenchSettings(Settings):
         initial_temperature_K: where the night begins.
     """
 
-    speed: Positive = 300.0
+    speed: Positive = 1000.0
     seed: int = 1
     sample: str = "superlattice"
     replay: Path | None = None

@@ -57,7 +57,7 @@ def picture(run: RunLike) -> Picture:
     """The image of a run, above the camera's baseline."""
     image = mean_frame(run) - float(run.config["camera_baseline_adu"])
     optics = run.start["optics"]
-    return Picture(image, _nm_per_px(run), _title(run), scale_rel_err=optics["scale_rel_err"] or None)
+    return Picture(image, _nm_per_px(run), scale_rel_err=optics["scale_rel_err"] or None)
 
 
 def spectral_map(run: RunLike) -> SpectralMap:
@@ -72,14 +72,13 @@ def spectral_map(run: RunLike) -> SpectralMap:
         offset_adu=float(run.config["camera_baseline_adu"]),
         read_noise_e=float(run.config["camera_read_noise_e"]),
         frames=run.frames["camera_image"].shape[0],
-        title=_title(run),
     )
 
 
 def decay(run: RunLike) -> Decay:
     """The decay of both SPADs together, all events together (align the SPADs by their input delays)."""
     counts = (run.data["hbt_decay_spad1"] + run.data["hbt_decay_spad2"]).sum(axis=0)
-    return Decay(_delay_ns(run, counts.size), counts, _period_ns(run), _irf_fwhm_ps(run), label=_title(run))
+    return Decay(_delay_ns(run, counts.size), counts, _period_ns(run), _irf_fwhm_ps(run))
 
 
 def trpl_map(run: RunLike) -> TrplMap:
@@ -87,7 +86,7 @@ def trpl_map(run: RunLike) -> TrplMap:
     counts = run.data["hbt_decay_spad1"] + run.data["hbt_decay_spad2"]
     return TrplMap(
         run.data["spectrograph_centre_wavelength_nm"], _delay_ns(run, counts.shape[1]), counts,
-        _period_ns(run), _irf_fwhm_ps(run), title=_title(run),
+        _period_ns(run), _irf_fwhm_ps(run),
     )
 
 
@@ -95,7 +94,7 @@ def g2(run: RunLike) -> G2:
     """The delay histogram of a g2 run, all wavelengths together."""
     counts = run.data["hbt_g2_histogram"].sum(axis=0)
     delay_ns = (np.arange(counts.size) - counts.size // 2) * float(run.config["hbt_g2_binwidth_ps"]) * 1e-3
-    return G2(delay_ns, counts, _period_ns(run), title=_title(run))
+    return G2(delay_ns, counts, _period_ns(run))
 
 
 _CONVERT: Mapping[str, Callable[[RunLike], night.Drawable]] = {
@@ -122,7 +121,9 @@ def draw_run(run: RunLike) -> Figure:
         raise NotDrawableError(f"there is no figure for {measurement!r}; there is one for {', '.join(_CONVERT)}")
     if not run.data:
         raise NotDrawableError(f"run {run.start['uid'][:8]} ({measurement}) holds no events")
-    return night.draw_run(measurement, _CONVERT[measurement](run))
+    figure = night.draw_run(measurement, _CONVERT[measurement](run))
+    figure.suptitle(f"{measurement} at {run.start['temperature_K']:g} K, scan {run.start['scan_id']}")
+    return figure
 
 
 def temperatures(runs: Sequence[RunLike]) -> list[Temperature]:
@@ -169,7 +170,3 @@ def _irf_fwhm_ps(run: RunLike) -> float:
 
 def _nm_per_px(run: RunLike) -> float:
     return float(run.start["optics"]["scale_nm_per_px"]) * int(run.config["camera_binning"])
-
-
-def _title(run: RunLike) -> str:
-    return f"{run.start['measurement']} at {run.start['temperature_K']:g} K"

@@ -14,8 +14,9 @@ from ..analysis.spectra import LineFit, Spectrum, fit_line, frame_to_electrons, 
 from ._data import G2, Decay, SpectralMap, Temperature, TrplMap
 
 MAX_FIT_BINS = 4096
-CENTRE_FRACTION = 0.9
-"""Rows at least this bright, relative to the brightest, count as the middle of the object."""
+FIT_WINDOW_NS = 70.0
+"""Decays are fitted up to this long after their maximum: a SPAD is blind for about 77 ns after a click and then
+after-pulses for 200 ns, which no sum of exponentials describes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,17 +151,19 @@ def _fit(data: SpectralMap, rows: slice | None) -> LineFit:
 
 
 def centre_rows(data: SpectralMap) -> slice:
-    """The rows in the middle of the brightest object on the line, where its spectrum is its own.
+    """The middle third of the brightest object on the line, where its spectrum is its own.
 
-    At the rim the line of a superlattice shifts, and other objects on the line have lines of their own.
+    Towards the rim the line of a superlattice shifts, and other objects on the line have lines of their own. The
+    object ends where the light falls to half of its maximum.
     """
     counts = np.asarray(data.counts, float)
     profile = np.convolve(counts.mean(axis=1) - data.offset_adu, np.full(9, 1 / 9), mode="same")
     brightest = int(np.argmax(profile))
-    dim = np.flatnonzero(profile < CENTRE_FRACTION * profile[brightest])
+    dim = np.flatnonzero(profile < profile[brightest] / 2)
     first = int(dim[dim < brightest].max(initial=-1)) + 1
     stop = int(dim[dim > brightest].min(initial=profile.size))
-    return slice(first, stop)
+    third = (stop - first) // 3
+    return slice(first + third, stop - third)
 
 
 def fit_centre_line(data: SpectralMap) -> LineFit:
@@ -186,11 +189,18 @@ def fit_decay_data(data: Decay) -> DecayFit:
     binwidth_ps = float((delay[-1] - delay[0]) / (delay.size - 1)) * 1e3
     period = data.period_ns if data.period_ns is not None else delay.size * binwidth_ps / 1e3
     if data.irf is not None:
-        return fit_decay(counts, binwidth_ps, period, irf=np.asarray(data.irf, float), components="bic")
+        return fit_decay(counts, binwidth_ps, period, irf=np.asarray(data.irf, float), components="bic",
+                         fit_bins=_fit_bins(counts, binwidth_ps))
     join = max(1, min(-(-counts.size // MAX_FIT_BINS), int(data.irf_fwhm_ps / 5.0 / binwidth_ps)))
     whole = counts.size // join * join
     joined = counts[:whole].reshape(-1, join).sum(axis=1)
-    return fit_decay(joined, binwidth_ps * join, period, irf_fwhm_ps=data.irf_fwhm_ps, components="bic")
+    return fit_decay(joined, binwidth_ps * join, period, irf_fwhm_ps=data.irf_fwhm_ps, components="bic",
+                     fit_bins=_fit_bins(joined, binwidth_ps * join))
+
+
+def _fit_bins(counts: np.ndarray, binwidth_ps: float) -> tuple[int, int]:
+    stop = int(np.argmax(counts)) + int(FIT_WINDOW_NS * 1e3 / binwidth_ps)
+    return 0, min(stop, counts.size)
 
 
 def fit_g2(data: G2) -> PulsedG2:

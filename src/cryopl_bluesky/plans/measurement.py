@@ -141,7 +141,7 @@ def start_document(ins: Instruments, name: str, measurement: Measurement, argume
         "plan_name": name,
         "measurement": name,
         "plan_args": arguments,
-        "temperature_K": float(ins.cryostat.setpoint_K.get()),
+        "temperature_K": float(ins.cryostat.locate()["setpoint"]),
         "optics": optics,
         "excitation": None if excitation is None else {
             "repetition_rate_Hz": excitation.repetition_rate_Hz,

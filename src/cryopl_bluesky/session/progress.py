@@ -62,8 +62,8 @@ class SeriesProgress:
     def _now(self) -> str:
         if self._current is not None:
             return f"{self._current['measurement']}, event {self._events + 1}"
-        cryostat = self._ins.cryostat
-        return f"settling at {cryostat.setpoint_K.get():g} K, now {cryostat.temperature_now_K():.3f} K"
+        cryostat = self._ins.cryostat.locate()
+        return f"settling at {cryostat['setpoint']:g} K, now {cryostat['readback']:.3f} K"
 
     def live(self) -> Live:
         """A context in which the line is kept up to date on a terminal."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 
 from cryopl_bluesky.clock import Clock, SystemClock
@@ -51,6 +52,8 @@ class VirtualLab:
         Returns:
             What the drivers get their vendors' libraries from.
         """
+        # pylablib cannot cycle the RTS line of a connection that is no serial port, and says so.
+        warnings.filterwarnings("ignore", message="could not cycle RTS", category=UserWarning)
         self._uninstall_andor = andor.install(self.bench)
         address = self._cryostat.start()
         return Vendors(
