@@ -55,8 +55,8 @@ def stream(path: Path, frames: list[np.ndarray], fps: float, seconds: float) -> 
             np.testing.assert_array_equal(f[DATASET][index], frames[order[index]])
         stored = f[DATASET].id.get_storage_size()
     return {
-        "frames": number, "dropped": dropped, "cores": cpu_s / wall_s, "wall_s": wall_s, "latest_put_ms": latest_s * 1e3,
-        "compression": len(order) * frames[0].nbytes / stored,
+        "frames": number, "dropped": dropped, "cores": cpu_s / wall_s, "wall_s": wall_s,
+        "latest_put_ms": latest_s * 1e3, "compression": len(order) * frames[0].nbytes / stored,
     }
 
 
@@ -91,8 +91,8 @@ def bench_kill_in_the_middle(benchmark, tmp_path):
     path = tmp_path / "frames.h5"
 
     def kill() -> int:
-        process = subprocess.Popen([sys.executable, "-c", KILLED, str(path)], stdout=subprocess.PIPE, text=True,
-                                   cwd=Path(__file__).parent)
+        command = [sys.executable, "-c", KILLED, str(path)]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parent)
         assert process.stdout is not None
         for line in process.stdout:
             if int(line) >= 100:

@@ -66,6 +66,16 @@ def test_a_full_frame_shrinks_by_more_than_three_and_a_half():
     assert image.nbytes / len(FrameCompressor(image.shape)(image)) > 3.5
 
 
+def test_an_unknown_blosc2_is_slower_but_right(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr("cryopl_bluesky.devices.frame_compression._CHUNK_LENGTH_AT", 40)
+    w = writer(tmp_path / "a.h5")
+    w.put(frame(3), {"trigger_time_s": 0.0}).result(20)
+    w.close()
+    assert "unknown frame format" in caplog.text
+    with h5py.File(tmp_path / "a.h5") as f:
+        np.testing.assert_array_equal(f[DATASET][0], frame(3))
+
+
 def test_other_processes_read_each_acknowledged_frame_while_the_file_grows(tmp_path):
     path = tmp_path / "a.h5"
     w = writer(path)

@@ -186,7 +186,7 @@ class FrameWriter:
         reason = " ".join(str(error).split())  # HDF5 reports over several lines
         return InstrumentError(
             self._instrument, f"cannot write frame {self._written} to {self.path}: {reason}",
-            f"make room on or check the disk of {self.path.anchor}; {self._written} frames before it are safe")
+            f"make room on or check the disk of {self.path.anchor}; the {self._written} before it are safe")
 
 
 def _create(
