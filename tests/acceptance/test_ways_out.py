@@ -125,7 +125,8 @@ def test_control_c_pauses_and_then_aborts(session, recorder: Recorder, name):
 
 def test_a_halt_runs_no_clean_up_of_the_plan_and_is_safe_all_the_same(session, recorder: Recorder):
     recorder.clear()
-    midway = _Midway(session, "spectral_image", lambda: session.RE.request_pause(defer=False))
+    pause = threading.Thread(target=session.RE.request_pause, daemon=True)
+    midway = _Midway(session, "spectral_image", pause.start)
     with pytest.raises(RunEngineInterrupted):
         session.RE(plans.spectral_image(session.instruments, **LONG["spectral_image"]))
     midway.done()

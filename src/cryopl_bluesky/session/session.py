@@ -91,7 +91,9 @@ class Session:
         ins = self.instruments
         baseline = [ins.spectrograph, ins.laser, ins.l1_flip, ins.l5_flip, ins.microscope]
         engine.preprocessors.append(SupplementalData(baseline=baseline))
-        engine.state_hook = SafeStateKeeper(self.instruments)
+        keeper = SafeStateKeeper(self.instruments)
+        engine.subscribe(keeper.watch_documents)
+        engine.state_hook = keeper
         return engine
 
     def _deliver_what_is_missing(self) -> None:

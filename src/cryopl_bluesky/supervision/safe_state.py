@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from cryopl_bluesky.devices.base import Instrument
 
@@ -52,10 +53,11 @@ def make_safe(instruments: Iterable[Instrument], timeout_s: float = SAFE_TIMEOUT
 
 
 class SafeStateKeeper:
-    """A RunEngine `state_hook` that makes the instruments safe whenever a plan did not end by itself.
+    """Makes the instruments safe whenever a run did not end well, however it ended.
 
-    After a plan that succeeded nothing is touched, so that a user may leave the laser on for alignment with
-    `RE(mv(laser.emission, "on"))`; the measurements switch it off themselves.
+    Give it to a RunEngine as `state_hook` and `subscribe` it to the documents. After a plan that succeeded nothing is
+    touched, so that a user may leave the laser on for alignment with `RE(mv(laser.emission, "on"))`; the measurements
+    switch it off themselves.
 
     Args:
         instruments: all instruments of the session.
@@ -63,8 +65,22 @@ class SafeStateKeeper:
 
     def __init__(self, instruments: Iterable[Instrument]):
         self._instruments = list(instruments)
+        self._open_runs: set[str] = set()
+        self._failed = False
+
+    def watch_documents(self, name: str, document: Mapping[str, Any]) -> None:
+        """Take note of runs that are open or have failed; called with each document."""
+        if name == "start":
+            self._open_runs.add(document["uid"])
+        elif name == "stop":
+            self._open_runs.discard(document["run_start"])
+            self._failed = self._failed or document["exit_status"] != "success"
 
     def __call__(self, new_state: str, old_state: str | None) -> None:
         """Called by the RunEngine on each change of state."""
-        if new_state == "panicked" or (new_state == "idle" and old_state in _CUT_SHORT):
+        if new_state == "running" and old_state == "idle":
+            self._failed = False
+            self._open_runs.clear()
+        ended_badly = self._failed or bool(self._open_runs) or old_state in _CUT_SHORT
+        if new_state == "panicked" or (new_state == "idle" and ended_badly):
             make_safe(self._instruments)
