@@ -23,8 +23,8 @@ class FlipMount(Instrument):
         clock: time of the session.
     """
 
-    lens = Cpt(Quantity, dtype=str, value="out", choices=("in", "out"), kind="hinted", write="_apply_position",
-                   timeout_s=ATTENDED_LIMIT_S)
+    lens = Cpt(Quantity, dtype=str, value="out", choices=("in", "out"), kind="hinted",
+               write="_apply_position", timeout_s=ATTENDED_LIMIT_S)
     attended = Cpt(Quantity, dtype=bool, kind="config")
 
     def __init__(self, driver: FlipMountDriver, *, name: str, clock: Clock, **kwargs: Any):

@@ -10,15 +10,15 @@ from cryopl_bluesky.clock import Clock
 from cryopl_bluesky.devices.base import Instrument, Quantity
 from cryopl_bluesky.drivers.laser import LaserDriver
 
-
 EMISSION = ("on", "off")
 
 
 class Laser(Instrument):
     """A pulsed laser behind any `LaserDriver`.
 
-    `emission.set("on")` goes through the whole safe order of the driver and is verified; rate and intensity may be
-    set in either state. While a plan is paused the laser is locked; it comes back when the plan is resumed.
+    `emission.set("on")` goes through the whole safe order of the driver and is verified; rate and intensity
+    may be set in either state. While a plan is paused the laser is locked; it comes back when the plan is
+    resumed.
 
     Args:
         driver: opened driver.
@@ -27,7 +27,8 @@ class Laser(Instrument):
         wavelength_nm: measured wavelength of the head.
     """
 
-    repetition_rate_Hz = Cpt(Quantity, units="Hz", precision=0, kind="normal", write="_apply_rate", timeout_s=3600.0)
+    repetition_rate_Hz = Cpt(Quantity, units="Hz", precision=0, kind="normal", write="_apply_rate",
+                             timeout_s=3600.0)
     intensity_permille = Cpt(Quantity, units="permille", precision=0, limits=(0.0, 1000.0), kind="normal",
                              write="_apply_intensity", timeout_s=3600.0)
     emission = Cpt(Quantity, dtype=str, value="off", choices=EMISSION, kind="normal", write="_apply_emission",
@@ -40,7 +41,9 @@ class Laser(Instrument):
     model = Cpt(Quantity, dtype=str, kind="config")
     serial = Cpt(Quantity, dtype=str, kind="config")
 
-    def __init__(self, driver: LaserDriver, *, name: str, clock: Clock, wavelength_nm: float = 405.0, **kwargs: Any):
+    def __init__(
+        self, driver: LaserDriver, *, name: str, clock: Clock, wavelength_nm: float = 405.0, **kwargs: Any
+    ):
         super().__init__(name=name, **kwargs)
         self._driver, self._clock = driver, clock
         self._resume_emission = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any, Literal, Protocol
 
 from cryopl_bluesky.clock import Clock
@@ -14,6 +15,7 @@ Position = Literal["in", "out"]
 MOVE_LIMIT_S = 6.0
 """The slowest transit that can be set is 2.8 s; twice that and it is stuck."""
 _POLL_S = 0.05
+_JAMMED = "jammed"
 
 
 class FlipMountDriver(Protocol):
@@ -66,7 +68,7 @@ class MotorFlipMount:
 
         try:
             self._mount = Thorlabs.MFF(self._connection)
-        except Exception as error:  # noqa: BLE001 - pylablib passes on whatever the serial backend raises
+        except Exception as error:  # pylablib passes on whatever its backend raises
             raise NotConnectedError(
                 self.name, f"flip mount {self._connection!r} cannot be opened: {error}",
                 "check USB cable and the serial number in the profile, and close Thorlabs Kinesis; "
@@ -81,51 +83,75 @@ class MotorFlipMount:
                 self._mount = None
 
     def position(self) -> Position:
-        """Where the lens is.
+        """Where the lens is, once it is at rest.
 
         Raises:
-            InstrumentError: between its ends and not moving (jammed), or not open.
+            InstrumentError: between its ends and not moving (jammed), or not connected.
         """
-        state = self._wait_for_rest()
-        return "in" if state == self._in_state else "out"
+        with self._lock:
+            return "in" if self._wait_for({0, 1}, "its position is needed") == self._in_state else "out"
 
     def move(self, position: Position) -> Position:
         """Move, wait for the end switch, and return the position that was reached.
 
         Raises:
-            InstrumentError: it jams, or ends on the wrong side.
+            InstrumentError: it jams, or stays at the other end.
             InstrumentTimeoutError: it is still moving after `MOVE_LIMIT_S`.
         """
         target = self._in_state if position == "in" else 1 - self._in_state
         with self._lock:
-            self._opened().move_to_state(target)
-            reached = self._wait_for_rest()
-        if reached != target:
-            raise InstrumentError(self.name, f"was sent {position!r} but stands at the other end",
-                                  "check the mount and its cable; nothing was exposed")
+            self._talk(lambda mount: mount.move_to_state(target))
+            self._wait_for({target}, f"was sent {position!r}")
         return position
 
-    def _wait_for_rest(self) -> int:
-        from pylablib.devices.Thorlabs import ThorlabsError
+    def _wait_for(self, states: set[int], why: str) -> int:
+        """Wait until the mount is in one of `states`.
 
+        Just after a command the mount may still report its old end, or none: only the time limit decides.
+        """
         end_s = self._clock.monotonic() + MOVE_LIMIT_S
-        while self._clock.monotonic() < end_s:
-            with self._lock:
-                try:
-                    state = self._opened().get_state()
-                except ThorlabsError as error:
-                    raise InstrumentError(self.name, f"is at neither end and does not move ({error})",
-                                          "something blocks the mount; free it and try again") from error
-            if state is not None:
+        while True:
+            state = self._talk(_state_or_jammed)
+            if state in states:
                 return int(state)
+            if self._clock.monotonic() >= end_s:
+                raise self._stuck(state, why)
             self._clock.sleep(_POLL_S)
-        raise InstrumentTimeoutError(self.name, f"is still moving after {MOVE_LIMIT_S:g} s",
-                                     "something blocks the mount, or its transit time is set too long")
+
+    def _stuck(self, state: int | str | None, why: str) -> InstrumentError:
+        if state is None:
+            return InstrumentTimeoutError(self.name, f"{why} but it is still moving after {MOVE_LIMIT_S:g} s",
+                                          "something blocks the mount, or its transit time is set too long")
+        if state == _JAMMED:
+            return InstrumentError(self.name, f"{why} but it is at neither end and does not move",
+                                   "something blocks the mount; free it and try again")
+        return InstrumentError(self.name, f"{why} but it stays at the other end after {MOVE_LIMIT_S:g} s",
+                               "check the mount and its cable; nothing was exposed")
+
+    def _talk(self, command: Callable[[Any], Any]) -> Any:
+        from pylablib.core.devio.comm_backend import DeviceBackendError
+
+        try:
+            return command(self._opened())
+        except DeviceBackendError as error:
+            raise NotConnectedError(self.name, f"the flip mount does not answer: {error}",
+                                    "check its USB cable and supply, then connect again") from error
 
     def _opened(self) -> Any:
         if self._mount is None:
             raise NotConnectedError(self.name, "the flip mount is not open", "connect it first")
         return self._mount
+
+
+def _state_or_jammed(mount: Any) -> int | str | None:
+    from pylablib.devices.Thorlabs.base import ThorlabsBackendError, ThorlabsError
+
+    try:
+        return mount.get_state()
+    except ThorlabsBackendError:
+        raise
+    except ThorlabsError:  # pylablib's word for "neither an end switch nor moving"
+        return _JAMMED
 
 
 class ManualFlipMount:
@@ -161,11 +187,12 @@ class ManualFlipMount:
         Raises:
             InstrumentError: the operator could not do it.
         """
-        question = f"Please flip the lens of {self.name} {position.upper()} of the beam" if position == "out" else (
-            f"Please flip the lens of {self.name} INTO the beam")
+        where = "INTO the beam" if position == "in" else "OUT of the beam"
+        self._position = None  # not known until confirmed
+        question = f"Please flip the lens of {self.name} {where}"
         if self._operator.ask(self.name, question, ("done", "not possible")) != "done":
-            self._position = None
-            raise InstrumentError(self.name, f"the operator could not set it to {position!r}", "nothing was exposed")
+            raise InstrumentError(self.name, f"the operator could not set it to {position!r}",
+                                  "nothing was exposed")
         self._position = position
         return position
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Protocol, runtime_checkable
 
-RATE_MATCH_REL = 1e-4
-"""Rates this close (relative) are the same rate: the vendor writes them with few digits ("2.5 MHz")."""
+RATE_MATCH_REL = 1e-6
+"""Rates this close (relative) are the same rate: room for a rate that was typed with few digits, like 80 MHz/3."""
 
 
 def same_rate(rate_Hz: float, other_Hz: float) -> bool:
@@ -47,8 +48,8 @@ class PowerPoint:
 class PowerTable:
     """Average optical power by rate and intensity setting, from power-meter readings.
 
-    The intensity setting is a control voltage: power is neither equal nor proportional to it and depends on the
-    rate. So the table is read per rate, interpolated between readings and never extrapolated.
+    The intensity setting is a control voltage: power is neither equal nor proportional to it and depends on
+    the rate. So the table is read per rate, interpolated between readings and never extrapolated.
 
     Args:
         points: (repetition_rate_Hz, intensity_permille, power_uW) readings in any order.
@@ -62,7 +63,7 @@ class PowerTable:
         for point in self.points:
             if not point.power_uW >= 0:
                 raise ValueError(f"power table: power_uW={point.power_uW:g} at {_setting(point)} is negative")
-        for first, second in zip(self.points, self.points[1:], strict=False):
+        for first, second in pairwise(self.points):
             if _setting(first) == _setting(second):
                 raise ValueError(f"power table: two readings at {_setting(first)}")
 
@@ -78,7 +79,7 @@ class PowerTable:
         for point in row:
             if point.intensity_permille == intensity_permille:
                 return point.power_uW
-        for low, high in zip(row, row[1:], strict=False):
+        for low, high in pairwise(row):
             if low.intensity_permille < intensity_permille < high.intensity_permille:
                 return _interpolate_uW(low, high, intensity_permille)
         return None
@@ -131,7 +132,7 @@ class LaserDriver(Protocol):
         ...
 
     def repetition_rate_Hz(self) -> float:
-        """The pulse rate that is set."""
+        """The pulse rate that is set; 0 when it is not known (external trigger)."""
         ...
 
     def set_repetition_rate(self, rate_Hz: float) -> None:

@@ -1,4 +1,4 @@
-"""PicoQuant PDL 800-D: no remote control; a person sets it and says so (facts: PDL 800-D has no public API)."""
+"""PicoQuant PDL 800-D: it has no remote control; a person sets it and says so."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ KNOB_TURNS = 10.0
 class ManualLaser:
     """A PDL 800-D that an operator sets by its front panel.
 
-    The driver only knows what it was told. That the laser is off is never concluded from a setting: `is_locked`
-    is True only after the operator has confirmed the key switch, and a session starts with "not known".
+    The driver only knows what it was told. That the laser is off is never concluded from a setting:
+    `is_locked` is True only after the operator has confirmed the key switch, and a session starts with
+    "not known".
 
     Args:
         operator: who is asked.
@@ -83,10 +84,8 @@ class ManualLaser:
                              "choose one of " + ", ".join(f"{rate:g}" for rate in self._rates_Hz))
 
     def repetition_rate_Hz(self) -> float:
-        """The rate the operator has confirmed."""
-        if self._rate_Hz is None:
-            raise InstrumentError(self.name, "the repetition rate is not known", "open the driver first")
-        return self._rate_Hz
+        """The rate the operator has confirmed; 0 when there is none."""
+        return 0.0 if self._rate_Hz is None else self._rate_Hz
 
     def set_repetition_rate(self, rate_Hz: float) -> None:
         """Have the rate set; asked with the intensity knob at zero if the laser may be on."""
@@ -133,8 +132,11 @@ class ManualLaser:
 
     def switch_on(self) -> None:
         """Have the laser switched on: knob at zero, mode pulsed, key on, then the knob at its value."""
-        rate_MHz = self.repetition_rate_Hz() / 1e6
         with self._lock:
+            if self._rate_Hz is None:
+                raise InstrumentError(self.name, "the repetition rate is not known",
+                                      "set repetition_rate_Hz first")
+            rate_MHz = self._rate_Hz / 1e6
             if not self._key_off and not self._key_unclear and self._knob_permille == self._permille:
                 return
             self._turn_knob(0.0)
@@ -167,7 +169,7 @@ class ManualLaser:
             return
         problem = "the PDL 800-D may be ON and cannot be switched off by the computer"
         log.critical("%s: %s: TURN ITS KEY SWITCH OFF NOW", self.name, problem)
-        raise InstrumentError(self.name, problem, "turn its key switch off, then run laser.emission.set('off')")
+        raise InstrumentError(self.name, problem, "turn its key switch off, then set laser.emission to 'off'")
 
     def _turn_knob(self, permille: float) -> None:
         if self._knob_permille == permille:

@@ -1,6 +1,6 @@
 """PicoQuant PDL 828 "Sepia II" with an SLM head driver, in the safe order of facts on PicoQuant drivers.
 
-"Off" is a verified lock. Pulse mode 0 is never used: with a CW-capable head it means continuous light, not off.
+"Off" is a verified lock. Pulse mode 0 is never used: with a CW-capable head it is continuous light.
 Opening only reads; whatever ran before goes on until the first command.
 """
 
@@ -8,27 +8,24 @@ from __future__ import annotations
 
 import ctypes
 import logging
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from ctypes import byref, c_int32, c_ubyte, c_uint16
+from ctypes import c_int32, c_ubyte
 from typing import Any, Literal
 
 from cryopl_bluesky.clock import Clock
 from cryopl_bluesky.drivers.errors import InstrumentError, LimitError, NotConnectedError, check_limits
-from cryopl_bluesky.drivers.laser import LaserInfo, PowerTable, same_rate
-from cryopl_bluesky.drivers.sepia2_frame import find_modules, read_firmware, read_head_rates_Hz
+from cryopl_bluesky.drivers.laser import LaserInfo, PowerTable
+from cryopl_bluesky.drivers.sepia2_frame import find_modules, read_firmware
+from cryopl_bluesky.drivers.sepia2_head import FROM_OSCILLATOR, Head
 from cryopl_bluesky.drivers.sepia2_library import Sepia2Calls, decode, load_vendor_library
 from cryopl_bluesky.drivers.sepia2_oscillator import Oscillator, OscillatorRate
+from cryopl_bluesky.drivers.sepia2_sequence import Sequences
 
 __all__ = ["Sepia2Laser", "load_vendor_library"]
 
 log = logging.getLogger(__name__)
 
-_PULSED = 1
-_LASER_HEAD = 2
-_HEADS = {0: "failure", 1: "LED", 2: "laser", 3: "none"}
-_FROM_OSCILLATOR = 7
 _RAMP_STEPS = 5
 
 
@@ -55,12 +52,12 @@ class Sepia2Laser:
     ):
         self._clock, self.name = clock, name
         self._table, self._prefer, self._output_mask = PowerTable(power_table), prefer, 1 << (output - 1)
-        self._lock, self._count_lock = threading.RLock(), threading.Lock()
-        self._emergencies, self._permit = 0, None
-        self._calls = Sepia2Calls(library, name, device_index, self._check_permit)
+        self._sequences = Sequences(name)
+        self._lock = self._sequences.lock
+        self._calls = Sepia2Calls(library, name, device_index, self._sequences.check)
         self._slots: dict[str, c_int32] = {}
         self._oscillator: Oscillator | None = None
-        self._head_rates_Hz: dict[int, float] = {}
+        self._head = Head(self._calls, name, c_int32())  # its slot is learned by open()
         self._info = LaserInfo("")
         self._target_permille = 0
         self._is_open = False
@@ -82,12 +79,13 @@ class Sepia2Laser:
             try:
                 firmware = read_firmware(self._calls, self.name)
                 self._slots = find_modules(self._calls, self.name)
-                self._head_rates_Hz = read_head_rates_Hz(self._calls)
+                self._head = Head(self._calls, self.name, self._slots["SLM"])
+                self._head.read_rates()
                 self._oscillator = self._make_oscillator()
                 library = self._calls.text("LIB_GetVersion")
                 modules = tuple(f"{kind} {slot.value:03d}" for kind, slot in self._slots.items())
                 self._info = LaserInfo(decode(model), decode(serial), firmware, library, modules)
-                self._target_permille = self._read_permille()
+                self._target_permille = self._head.permille()
             except Exception:
                 self._release()
                 raise
@@ -143,7 +141,7 @@ class Sepia2Laser:
 
     def repetition_rates_Hz(self) -> tuple[float, ...]:
         """Rates of the head driver's own oscillator, ascending."""
-        return tuple(sorted(self._head_rates_Hz.values()))
+        return tuple(sorted(self._head.rates_Hz.values()))
 
     def check_repetition_rate(self, rate_Hz: float) -> None:
         """Refuse a rate that neither the head driver nor the oscillator module makes.
@@ -151,25 +149,18 @@ class Sepia2Laser:
         Raises:
             LimitError: names the nearest rates.
         """
-        check_limits(self.name, "repetition_rate_Hz", rate_Hz, 1.0, max(self._head_rates_Hz.values(), default=8e7),
-                     "Hz")
+        highest_Hz = max(self._head.rates_Hz.values(), default=None)
+        check_limits(self.name, "repetition_rate_Hz", rate_Hz, 1.0, highest_Hz, "Hz")
         self._source_of(rate_Hz)
 
     def repetition_rate_Hz(self) -> float:
-        """The rate that is set, read back from the modules.
-
-        Raises:
-            InstrumentError: the laser is driven from outside, so its rate is not known.
-        """
+        """The rate that is set, read back from the modules; 0 when the trigger comes from outside."""
         with self._sequence():
-            index, _, _ = self._read_pulse()
-            if index in self._head_rates_Hz:
-                return self._head_rates_Hz[index]
-            rate = self._oscillator.read_rate() if self._oscillator and index == _FROM_OSCILLATOR else None
-            if rate is None:
-                raise InstrumentError(self.name, "the laser is set to an external trigger: its rate is not known",
-                                      "set repetition_rate_Hz")
-            return rate.rate_Hz
+            index = self._head.rate_index()
+            if index in self._head.rates_Hz:
+                return self._head.rates_Hz[index]
+            rate = self._oscillator.read_rate() if self._oscillator and index == FROM_OSCILLATOR else None
+            return 0.0 if rate is None else rate.rate_Hz
 
     def set_repetition_rate(self, rate_Hz: float) -> None:
         """Set the rate with the laser locked; if it was on, it comes back by the safe order.
@@ -188,39 +179,29 @@ class Sepia2Laser:
 
     def _source_of(self, rate_Hz: float) -> int | OscillatorRate:
         """Index of the head driver's own rate, or how the oscillator makes it."""
-        head = next((index for index, own_Hz in self._head_rates_Hz.items() if same_rate(own_Hz, rate_Hz)), None)
-        module = self._oscillator.find(rate_Hz) if self._oscillator else None
+        head, module = self._head.index_of(rate_Hz), self._oscillator and self._oscillator.find(rate_Hz)
         if head is not None and (self._prefer == "head" or module is None):
             return head
         if module is not None:
             return module
-        known = {*self._head_rates_Hz.values(), *(self._oscillator.nearest_Hz(rate_Hz) if self._oscillator else ())}
+        from_module = self._oscillator.nearest_Hz(rate_Hz) if self._oscillator else []
+        known = {*self._head.rates_Hz.values(), *from_module}
         near = sorted(known, key=lambda other_Hz: abs(other_Hz - rate_Hz))[:2]
         raise LimitError(self.name, f"repetition_rate_Hz={rate_Hz:g} cannot be made by this laser",
                          "nearest: " + ", ".join(f"{other_Hz:.9g}" for other_Hz in near))
 
     def _apply_rate(self, rate_Hz: float) -> None:
         source = self._source_of(rate_Hz)
-        index = source if isinstance(source, int) else _FROM_OSCILLATOR
         if isinstance(source, OscillatorRate) and self._oscillator:
             self._oscillator.apply(source)
-        self._calls("SLM_SetPulseParameters", self._slots["SLM"], c_int32(index), c_ubyte(_PULSED))
-        found = self._read_pulse()[:2]
-        if found != (index, _PULSED):
-            raise InstrumentError(self.name, f"the head driver was set to (rate index, pulse mode) "
-                                  f"{(index, _PULSED)} but reads back {found}", "restart the Sepia II")
-
-    def _read_pulse(self) -> tuple[int, int, int]:
-        index, mode, head = c_int32(), c_ubyte(), c_int32()
-        self._calls("SLM_GetPulseParameters", self._slots["SLM"], byref(index), byref(mode), byref(head))
-        return index.value, mode.value, head.value
+        self._head.set_rate_index(source if isinstance(source, int) else FROM_OSCILLATOR)
 
     # ---- intensity -----------------------------------------------------------------------------------------
 
     def intensity_permille(self) -> float:
         """The intensity read back while unlocked; while locked the one that `switch_on` will ramp up to."""
         with self._sequence():
-            return float(self._target_permille if self.is_locked() else self._read_permille())
+            return float(self._target_permille if self.is_locked() else self._head.permille())
 
     def set_intensity(self, permille: float) -> None:
         """Set the intensity in whole per mille; ramped at once if the laser is on.
@@ -234,24 +215,14 @@ class Sepia2Laser:
             self._target_permille = round(permille)
             if not self.is_locked():
                 with self._locking_on_failure():
-                    self._write_permille(self._target_permille)
+                    self._head.set_permille(self._target_permille)
 
     def power_uW(self) -> float | None:
         """Average power by the power table; 0 when locked, None when the table does not say."""
         with self._sequence():
             if self.is_locked():
                 return 0.0
-            return self._table.power_uW(self.repetition_rate_Hz(), self._read_permille())
-
-    def _read_permille(self) -> int:
-        return self._calls.value("SLM_GetIntensityFineStep", self._slots["SLM"], kind=c_uint16)
-
-    def _write_permille(self, permille: int) -> None:
-        self._calls("SLM_SetIntensityFineStep", self._slots["SLM"], c_uint16(permille))
-        found = self._read_permille()
-        if found != permille:
-            raise InstrumentError(self.name, f"intensity was set to {permille} permille but reads back {found}",
-                                  "restart the Sepia II")
+            return self._table.power_uW(self.repetition_rate_Hz(), self._head.permille())
 
     # ---- on and off ----------------------------------------------------------------------------------------
 
@@ -275,7 +246,11 @@ class Sepia2Laser:
             InstrumentError: no laser head, key off or interlock open, or a read-back that differs.
         """
         with self._sequence():
-            self._switch_on(self.repetition_rate_Hz())
+            rate_Hz = self.repetition_rate_Hz()
+            if rate_Hz == 0:
+                raise InstrumentError(self.name, "the repetition rate is not known: external trigger",
+                                      "set repetition_rate_Hz first")
+            self._switch_on(rate_Hz)
 
     def switch_off(self) -> None:
         """Intensity 0, output off, soft lock, and verify the real lock.
@@ -292,29 +267,20 @@ class Sepia2Laser:
         Raises:
             InstrumentError: not verified as locked, after everything was tried.
         """
-        with self._count_lock:
-            self._emergencies += 1
-        with self._lock:
-            outer, self._permit = self._permit, None
-            try:
-                self._write_soft_lock_after(lambda: None, then=self._dark)
-            finally:
-                self._permit = outer
+        with self._sequences.emergency():
+            self._write_soft_lock_after(lambda: None, then=self._dark)
 
     def _switch_on(self, rate_Hz: float) -> None:
-        head = self._read_pulse()[2]
-        if head != _LASER_HEAD:
-            raise InstrumentError(self.name, f"no laser head: head type {head} ({_HEADS.get(head, 'unknown')})",
-                                  "connect the head to the SLM module with the Sepia II switched off")
         with self._locking_on_failure():
-            self._write_soft_lock_after(lambda: self._write_permille(0))
+            self._head.check_connected()
+            self._write_soft_lock_after(lambda: self._head.set_permille(0))
             self._apply_rate(rate_Hz)
             if self._oscillator is not None:
                 mask = self._output_mask if isinstance(self._source_of(rate_Hz), OscillatorRate) else 0
                 self._oscillator.enable_outputs(mask, mask)
             self._unlock()
             for step in range(1, _RAMP_STEPS + 1):
-                self._write_permille(round(self._target_permille * step / _RAMP_STEPS))
+                self._head.set_permille(round(self._target_permille * step / _RAMP_STEPS))
             if self.is_locked():
                 raise InstrumentError(self.name, "the laser locked itself while its intensity was raised",
                                       "check interlock and supply of the Sepia II")
@@ -328,12 +294,14 @@ class Sepia2Laser:
     def _dark(self) -> None:
         """Intensity 0 and outputs off; the second is tried even if the first fails."""
         try:
-            self._calls("SLM_SetIntensityFineStep", self._slots["SLM"], c_uint16(0))
+            self._head.set_permille(0)
         finally:
             if self._oscillator is not None:
                 self._oscillator.enable_outputs(0, 0)
 
-    def _write_soft_lock_after(self, before: Callable[[], None], then: Callable[[], None] = lambda: None) -> None:
+    def _write_soft_lock_after(
+        self, before: Callable[[], None], then: Callable[[], None] = lambda: None
+    ) -> None:
         """Run `before`, lock, run `then`, verify: each is tried whatever happened to the ones before it."""
         if not self._slots:
             raise self._not_open()
@@ -357,30 +325,16 @@ class Sepia2Laser:
             raise InstrumentError(self.name, "the soft lock was set but the laser is not locked",
                                   "turn its key switch off")
 
-    # ---- one sequence at a time, and an emergency ends it ---------------------------------------------------
-
     @contextmanager
     def _sequence(self) -> Iterator[None]:
-        """Own the laser; an emergency after this was asked for stops the sequence at its next call."""
-        permit = self._emergencies
-        with self._lock:
+        with self._sequences.sequence():
             if not self._is_open:
                 raise self._not_open()
-            outer = self._permit
-            self._permit = permit if outer is None else outer
-            try:
-                yield
-            finally:
-                self._permit = outer
+            yield
 
     def _not_open(self) -> NotConnectedError:
         return NotConnectedError(self.name, "the connection to the laser is not open, its state is not known",
                                  "connect first")
-
-    def _check_permit(self) -> None:
-        if self._permit is not None and self._permit != self._emergencies:
-            raise InstrumentError(self.name, "interrupted: the laser was locked by an emergency off",
-                                  "clear the cause, then switch on again")
 
     @contextmanager
     def _locking_on_failure(self) -> Iterator[None]:

@@ -8,12 +8,10 @@ from ctypes import byref, c_int32, c_ubyte
 
 from cryopl_bluesky.drivers.errors import InstrumentError
 from cryopl_bluesky.drivers.sepia2_library import TEXT_LENGTH, Sepia2Calls, decode
-from cryopl_bluesky.drivers.sepia2_oscillator import parse_rate_Hz
 
 log = logging.getLogger(__name__)
 
 _MODULES = {0x40: "SCM", 0x50: "SOM", 0x51: "SOMD", 0x70: "SLM"}
-_HEAD_RATE_INDICES = range(6)
 _NO_RESTART, _PRIMARY = 0, 1
 
 
@@ -52,9 +50,3 @@ def find_modules(calls: Sepia2Calls, instrument: str) -> dict[str, c_int32]:
         raise InstrumentError(instrument, f"no {' and no '.join(missing)} among {count} modules",
                               "check that the frame holds a safety module (SCM) and a head driver (SLM)")
     return slots
-
-
-def read_head_rates_Hz(calls: Sepia2Calls) -> dict[int, float]:
-    """Rates of the head driver's own oscillator by their index, from the vendor's texts."""
-    texts = {index: calls.text("SLM_DecodeFreqTrigMode", c_int32(index)) for index in _HEAD_RATE_INDICES}
-    return {index: rate_Hz for index, text in texts.items() if (rate_Hz := parse_rate_Hz(text))}

@@ -111,8 +111,8 @@ def load_vendor_library(path: str = "") -> Any:
             getattr(library, function).restype = c_int32
     except (OSError, AttributeError) as error:
         raise NotConnectedError("laser", f"cannot load {name!r}: {error}",
-                                "install PicoQuant's Sepia II software (64 bit) or set laser.library to the path "
-                                "of Sepia2_Lib.dll") from error
+                                "install PicoQuant's Sepia II software (64 bit), or set laser.library "
+                                "to the path of Sepia2_Lib.dll") from error
     return library
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import re
-from ctypes import byref, c_int32, c_ubyte, c_uint16
+from collections.abc import Callable
+from ctypes import byref, c_int16, c_int32, c_ubyte, c_uint16
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,6 +90,7 @@ class Oscillator:
         self._call("SetBurstValues", self._divider_type(rate.divider), c_ubyte(0), c_ubyte(0))
         self._call("SetBurstLengthArray", *(c_int32(length) for length in SINGLE_BURST))
         self._call("SetAUXIOSequencerCtrl", c_ubyte(0), c_ubyte(0))
+        self._wait_until_ready()
         found = self.read_rate()
         if found != rate:
             raise InstrumentError(self._instrument, f"{self.group} was set to {rate} but reads back {found}",
@@ -116,21 +118,32 @@ class Oscillator:
         self._call("GetOutNSyncEnable", *(byref(value) for value in found))
         if [value.value for value in found] != [mask, sync_mask, 0]:
             masks = [value.value for value in found]
-            raise InstrumentError(self._instrument, f"{self.group} outputs were set to {[mask, sync_mask, 0]} "
-                                  f"but read back {masks}", "restart the Sepia II")
+            problem = f"{self.group} outputs were set to {[mask, sync_mask, 0]} but read back {masks}"
+            raise InstrumentError(self._instrument, problem, "restart the Sepia II")
+
+    def _wait_until_ready(self) -> None:
+        """Wait until the module's own status has no passing error; only the SOMD has such a status."""
+        if self.group == "SOMD":
+            self._retry_while_busy("SOMD_GetStatusError", self._status_error)
+
+    def _status_error(self) -> int:
+        state, error = c_uint16(), c_int16()
+        self._call("GetStatusError", byref(state), byref(error))
+        return error.value
 
     def _call(self, function: str, *arguments: Any) -> None:
         """Call a function of this module; waits while the module says that it is busy."""
         name = f"{self.group}_{function}"
+        ids = c_int32(self._calls.device_index), c_int32(self.slot)
+        self._retry_while_busy(name, lambda: self._calls.code(name, *ids, *arguments))
+
+    def _retry_while_busy(self, name: str, attempt: Callable[[], int]) -> None:
         deadline_s = self._clock.monotonic() + BUSY_LIMIT_S
-        while True:
-            code = self._calls.code(name, c_int32(self._calls.device_index), c_int32(self.slot), *arguments)
-            if code == 0:
-                return
-            if code not in BUSY_CODES:
-                self._calls.fail(name, code)
+        while (code := attempt()) in BUSY_CODES:
             if self._clock.monotonic() > deadline_s:
                 raise InstrumentTimeoutError(
                     self._instrument, f"{name}: oscillator still not ready [{code}] after {BUSY_LIMIT_S:g} s",
                     "restart the Sepia II", code=code)
             self._clock.sleep(_BUSY_POLL_S)
+        if code != 0:
+            self._calls.fail(name, code)

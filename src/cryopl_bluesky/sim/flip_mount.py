@@ -1,6 +1,7 @@
-"""Thorlabs MFF flip mounts on a virtual serial line: the APT messages that pylablib's unmodified `MFF` speaks.
+"""Thorlabs MFF flip mounts on a virtual serial line, in the APT messages that pylablib's `MFF` speaks.
 
-Faults: `l1.jammed` and `l5.jammed` (stops between its ends), `l1.stuck` and `l5.stuck` (does not leave its end).
+Faults, for `l1` and `l5` alike: `l1.jammed` (stops between its ends), `l1.stuck` (does not leave its end),
+`l1.slow` (never arrives, keeps saying that it moves), `l1.unplugged` (no answer at all).
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from cryopl_bluesky.sim.bench import Bench
 _HOST, _DEVICE, _DATA_FOLLOWS = 0x01, 0x50, 0x80
 _BACK_LIMIT, _FORWARD_LIMIT, _MOVING_FORWARD, _MOVING_BACK = 0x01, 0x02, 0x10, 0x20
 _IN_STATE = 1
+_BUTTON_TOGGLE = (1, 1, 200)
+"""Mode, signal and pulse width (ms) of a digital input as delivered: a push button toggles the mount."""
 
 
 class MffBackend(IDeviceCommBackend):
@@ -28,7 +31,9 @@ class MffBackend(IDeviceCommBackend):
         transit_ms: time from one end to the other.
     """
 
-    def __init__(self, bench: Bench, element: Literal["l1", "l5"], serial: int = 37000001, transit_ms: int = 500):
+    def __init__(
+        self, bench: Bench, element: Literal["l1", "l5"], serial: int = 37000001, transit_ms: int = 500
+    ):
         super().__init__({"port": str(serial)})
         self._bench, self._element, self._serial, self._transit_ms = bench, element, serial, transit_ms
         self._state: int | None = int(getattr(bench.optics, f"{element}_in"))
@@ -47,14 +52,14 @@ class MffBackend(IDeviceCommBackend):
         """Close the line."""
         self._open = False
 
-    def is_opened(self) -> bool:
+    def is_opened(self) -> bool:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Whether the line is open."""
         return self._open
 
     def setup_cooldown(self, *args: Any, **kwargs: Any) -> None:
         """Nothing needs to cool down."""
 
-    def get_timeout(self) -> float | None:
+    def get_timeout(self) -> float | None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Timeout of reads."""
         return self._timeout_s
 
@@ -62,8 +67,13 @@ class MffBackend(IDeviceCommBackend):
         """Set the timeout of reads."""
         self._timeout_s = timeout
 
-    def write(self, data: bytes, flush: bool = True, read_echo: bool = False) -> None:
+    def write(
+        self, data: bytes, flush: bool = True, read_echo: bool = False, read_echo_delay: float = 0,
+        read_echo_lines: int = 1,
+    ) -> None:
         """Take bytes from the host and answer each whole message."""
+        if not self._open or self._bench.fault(f"{self._element}.unplugged") is not None:
+            raise self.Error("device not found")
         self._received += data
         while len(self._received) >= 6:
             identity, _, second, destination, _ = struct.unpack("<HBBBB", self._received[:6])
@@ -97,8 +107,9 @@ class MffBackend(IDeviceCommBackend):
         elif identity == 0x0429:
             self._answer(0x042A, struct.pack("<HI", 1, self._status))
         elif identity == 0x0511:
-            self._answer(0x0512, struct.pack("<HiiHHiHHi", 1, self._transit_ms,
-                                             int(1e7 * self._transit_ms**-1.591), 0, 0, 0, 0, 0, 0) + bytes(8))
+            transit_adc = int(1e7 * self._transit_ms**-1.591)
+            parameters = (1, self._transit_ms, transit_adc, *_BUTTON_TOGGLE, *_BUTTON_TOGGLE)
+            self._answer(0x0512, struct.pack("<HiiHHiHHi", *parameters) + bytes(8))
         elif identity == 0x0510:
             self._transit_ms = struct.unpack("<i", payload[2:6])[0]
 
@@ -121,12 +132,15 @@ class MffBackend(IDeviceCommBackend):
         with self._bench.lock:
             self._bench.optics.moving.add(self._element)
         self._bench.changed()
-        threading.Thread(target=self._arrive, args=(state,), name=f"{self._element}-flip", daemon=True).start()
+        name = f"{self._element}-flip"
+        threading.Thread(target=self._arrive, args=(state,), name=name, daemon=True).start()
 
     def _arrive(self, state: int) -> None:
         self._bench.clock.sleep(self._transit_ms * 1e-3)
         if self._bench.fault(f"{self._element}.jammed") is not None:
             self._status = 0
+            return
+        if self._bench.fault(f"{self._element}.slow") is not None:
             return
         with self._bench.lock:
             self._bench.optics.moving.discard(self._element)

@@ -1,8 +1,9 @@
-"""PicoQuant's Sepia2_Lib in front of a virtual frame: SCM 000, SOMD 100, SLM 200 with a CW-capable 405 nm head.
+"""PicoQuant's Sepia2_Lib in front of a virtual frame: SCM 000, SOMD 100, SLM 200 with a CW-capable head.
 
 Faults (`Bench.set_fault`): `laser.key_off`, `laser.interlock_open`, `laser.busy`, `laser.unplugged`,
-`laser.softlock_lies` (the soft lock reads as set whatever it is), `laser.lock_fails` (the soft lock has no effect),
-`laser.head_missing`, `laser.pll_unlocked` (seconds for which the oscillator's PLL does not lock).
+`laser.softlock_lies` (the soft lock reads as set whatever it is), `laser.lock_fails` (the soft lock has no
+effect), `laser.head_missing`, `laser.pll_unlocked` (seconds after each
+change of the base frequency for which the oscillator's PLL is not locked: the module refuses settings meanwhile).
 """
 
 from __future__ import annotations
@@ -15,16 +16,19 @@ from typing import Any
 
 from cryopl_bluesky.drivers.sepia2_library import PROTOTYPES
 from cryopl_bluesky.sim.bench import Bench, LaserState
+from cryopl_bluesky.sim.laser_head import cw_power_uW, optical_power_uW, pulse_fwhm_ps
 
 log = logging.getLogger(__name__)
 
 OK = 0
 _ERRORS = {
-    -2003: "USB device busy", -3217: "USB device not open", -5059: "illegal divider", -5060: "preSync > divider",
-    -5058: "illegal frequency/trigger mode", -5061: "burst length out of range", -5077: "PLL not locked",
-    -6001: "SLM illegal frequency/trigger mode", -6002: "SLM illegal intensity", -9002: "illegal device index",
-    -9004: "USB device busy or blocked", -9005: "device already opened", -9006: "unknown USB handle",
-    -9007: "SCM module not found", -9009: "slot not in use", -9020: "no module map",
+    -2003: "USB device busy", -3217: "USB device not open",
+    -5058: "illegal frequency/trigger mode", -5059: "illegal divider", -5060: "preSync > divider",
+    -5061: "burst length out of range", -5077: "PLL not locked",
+    -6001: "SLM illegal frequency/trigger mode", -6002: "SLM illegal intensity",
+    -9002: "illegal device index", -9004: "USB device busy or blocked", -9005: "device already opened",
+    -9006: "unknown USB handle", -9007: "SCM module not found", -9009: "slot not in use",
+    -9020: "no module map",
 }
 _SCM, _SOMD, _SLM = 0, 100, 200
 _MAP = ((_SCM, 1, 1), (_SCM, 1, 0), (_SOMD, 1, 0), (_SLM, 1, 0))
@@ -36,28 +40,6 @@ _FROM_OSCILLATOR = 7
 _BASES = {2: ("80.00 MHz (int. A)", 80e6), 3: ("64.00 MHz (int. B)", 64e6), 4: ("50.00 MHz (int. C)", 50e6)}
 _EXTERNAL = {0: "external rising", 1: "external falling"}
 _LATENCY_S = 0.005
-
-THRESHOLD_PERMILLE = 350.0
-SUBTHRESHOLD_UW = 0.5
-FULL_POWER_UW_AT_40_MHZ = 1000.0
-CW_OVER_PULSED = 20.0
-
-
-def optical_power_uW(permille: float, rate_Hz: float) -> float:
-    """Average power of the pulsed head: weak below threshold, then (p - 350)/650 to the power 1.4.
-
-    The curve is a configurable assumption of the virtual lab, not a property of a real head.
-    """
-    if permille <= THRESHOLD_PERMILLE:
-        return SUBTHRESHOLD_UW * permille / THRESHOLD_PERMILLE
-    above = (permille - THRESHOLD_PERMILLE) / (1000 - THRESHOLD_PERMILLE)
-    return FULL_POWER_UW_AT_40_MHZ * rate_Hz / 40e6 * above**1.4
-
-
-def pulse_fwhm_ps(permille: float) -> float:
-    """Optical pulse width: 60 ps at threshold, 200 ps at full intensity."""
-    above = max(0.0, permille - THRESHOLD_PERMILLE) / (1000 - THRESHOLD_PERMILLE)
-    return 60.0 + 140.0 * above**2
 
 
 @dataclass
@@ -104,7 +86,7 @@ class Sepia2Library:
                 self._bench.clock.sleep(_LATENCY_S)
                 with self._bench.lock:
                     code = function(*arguments)
-                    self._emit()
+                self._emit()  # listeners must not run under the bench's lock: they have locks of their own
                 return code
             except Exception:
                 log.exception("%s failed", name)
@@ -147,10 +129,11 @@ class Sepia2Library:
         if self._locked() or self._bench.fault("laser.head_missing") is not None or frame.permille == 0:
             return LaserState(mode="off", repetition_rate_Hz=rate_Hz or self._bench.laser.repetition_rate_Hz)
         if frame.pulse_mode == 0:
-            return LaserState("cw", 0.0, CW_OVER_PULSED * optical_power_uW(frame.permille, 2.5e6), 0.0)
+            return LaserState("cw", 0.0, cw_power_uW(frame.permille), 0.0)
         if rate_Hz == 0:
             return LaserState(mode="off")
-        return LaserState("pulsed", rate_Hz, optical_power_uW(frame.permille, rate_Hz), pulse_fwhm_ps(frame.permille))
+        power_uW = optical_power_uW(frame.permille, rate_Hz)
+        return LaserState("pulsed", rate_Hz, power_uW, pulse_fwhm_ps(frame.permille))
 
     def _emit(self) -> None:
         with self._bench.lock:
@@ -251,8 +234,8 @@ class Sepia2Library:
 
     def _SLM_GetPulseParameters(self, device: int, slot: int, index: Any, mode: Any, head: Any) -> int:
         kind = 3 if self._bench.fault("laser.head_missing") is not None else 2
-        frame = self._frame
-        return self._give(device, slot, _SLM, (index, frame.head_index), (mode, frame.pulse_mode), (head, kind))
+        registers = (index, self._frame.head_index), (mode, self._frame.pulse_mode), (head, kind)
+        return self._give(device, slot, _SLM, *registers)
 
     def _SLM_SetPulseParameters(self, device: int, slot: int, index: int, mode: int) -> int:
         if not 0 <= index <= _FROM_OSCILLATOR:
@@ -342,6 +325,8 @@ class Sepia2Library:
 
     def _take(self, device: int, slot: int, expected: int, **registers: Any) -> int:
         code = self._module(device, slot, expected)
+        if code == OK and slot == _SOMD and self._pll_busy():
+            code = -5077
         if code == OK:
             for name, value in registers.items():
                 setattr(self._frame, name, value)
