@@ -76,7 +76,7 @@ def test_a_moving_mount_is_waited_for(bench, mount):
 
 
 def test_wrong_serial_number_names_the_remedy(bench):
-    with pytest.raises(NotConnectedError, match="37999999.*serial number in the profile"):
+    with pytest.raises(NotConnectedError, match=r"37999999.*serial number in the profile"):
         MotorFlipMount("37999999", bench.clock, name="l1_flip").open()
 
 
@@ -107,7 +107,9 @@ def test_the_operator_says_where_the_lens_is_and_moves_it():
     assert mount.position() == mount.position() == "out"
     assert mount.move("in") == mount.position() == "in"
     assert operator.questions == [
-        ("l1_flip", "Where is the lens of l1_flip?"), ("l1_flip", "Please flip the lens of l1_flip INTO the beam")]
+        ("l1_flip", "Where is the lens of l1_flip?"),
+        ("l1_flip", "Please flip the lens of l1_flip INTO the beam"),
+    ]
 
 
 def test_after_an_impossible_move_the_position_is_asked_for_again():

@@ -15,7 +15,8 @@ class Scripted:
 
     def ask(self, instrument, question, choices):
         self.questions.append(question)
-        return next((answer for start, answer in self._script.items() if question.startswith(start)), choices[0])
+        fitting = (answer for start, answer in self._script.items() if question.startswith(start))
+        return next(fitting, choices[0])
 
 
 def opened(**answers):
@@ -82,8 +83,9 @@ def test_rate_is_changed_with_the_knob_at_zero():
     laser.switch_on()
     operator.questions.clear()
     laser.set_repetition_rate(40e6)
-    assert [question[:32] for question in operator.questions] == [
-        "Turn the intensity knob to 0.00 ", "Set the repetition rate to 40 MH", "Turn the intensity knob to 6.00 "]
+    assert [question[:31] for question in operator.questions] == [
+        "Turn the intensity knob to 0.00", "Set the repetition rate to 40 M",
+        "Turn the intensity knob to 6.00"]
     assert laser.repetition_rate_Hz() == 40e6 and laser.power_uW() is None
 
 

@@ -73,7 +73,7 @@ def test_name_is_asked_when_the_computer_does_not_know(monkeypatch):
 
 def test_without_a_terminal_it_refuses_with_a_remedy():
     operator = ConsoleOperator(FixedClock(), stdin=io.StringIO("in\n"))
-    with pytest.raises(NotConnectedError, match="no terminal.*run attended.*motorised"):
+    with pytest.raises(NotConnectedError, match=r"no terminal.*run attended.*motorised"):
         operator.ask("l1_flip", "Where is L1?", ("in", "out"))
     assert operator.answers == ()
 

@@ -9,7 +9,12 @@ import pytest
 from laser_bench import POWER_TABLE, CallLog, laser_on_bench, make_bench
 
 from cryopl_bluesky.drivers import sepia2, sepia2_library
-from cryopl_bluesky.drivers.errors import InstrumentError, InstrumentTimeoutError, LimitError, NotConnectedError
+from cryopl_bluesky.drivers.errors import (
+    InstrumentError,
+    InstrumentTimeoutError,
+    LimitError,
+    NotConnectedError,
+)
 from cryopl_bluesky.drivers.laser import LaserDriver, PowerTable
 from cryopl_bluesky.drivers.sepia2 import Sepia2Laser, load_vendor_library
 from cryopl_bluesky.sim.sepia2 import Sepia2Library
@@ -149,7 +154,7 @@ def test_unlocking_with_key_off_or_interlock_open_is_an_error(rig, fault):
     laser, bench, log = rig
     bench.set_fault(fault)
     laser.set_intensity(600)
-    with pytest.raises(InstrumentError, match="stays locked.*key switch"):
+    with pytest.raises(InstrumentError, match=r"stays locked.*key switch"):
         laser.switch_on()
     bench.clear_fault(fault)
     assert laser.is_locked() and bench.laser.mode == "off"  # nothing starts when the key is turned
@@ -185,7 +190,7 @@ def test_a_lock_without_effect_is_reported_after_everything_was_tried(rig):
     switched_on(laser)
     bench.set_fault("laser.lock_fails")
     log.calls.clear()
-    with pytest.raises(InstrumentError, match="not locked.*key switch off"):
+    with pytest.raises(InstrumentError, match=r"not locked.*key switch off"):
         laser.switch_off()
     assert log.sets() == [intensity(0), outputs(0), LOCK]
     assert bench.laser.mode == "off"  # no intensity, no output
@@ -215,7 +220,7 @@ def test_a_rate_that_cannot_be_made_is_refused_before_anything_is_sent(rig, rate
 
 
 def test_refusal_of_a_rate_names_the_nearest(rig):
-    with pytest.raises(LimitError, match="nearest: 79900000|nearest: 80000000"):
+    with pytest.raises(LimitError, match="nearest: 80000000"):
         rig[0].set_repetition_rate(79.9e6)
 
 
@@ -364,7 +369,7 @@ def test_prototypes_use_32_bit_types_only():
 
 def test_the_library_that_is_missing_names_the_remedy(monkeypatch):
     if sys.platform != "win32":
-        with pytest.raises(NotConnectedError, match='Windows.*driver = "manual"'):
+        with pytest.raises(NotConnectedError, match=r'Windows.*driver = "manual"'):
             load_vendor_library("")
     monkeypatch.setattr(sys, "platform", "win32")
 
@@ -372,7 +377,7 @@ def test_the_library_that_is_missing_names_the_remedy(monkeypatch):
         raise OSError(f"{name} not found")
 
     monkeypatch.setattr(ctypes, "WinDLL", no_such_file, raising=False)
-    with pytest.raises(NotConnectedError, match="Sepia2_Lib.dll.*install PicoQuant"):
+    with pytest.raises(NotConnectedError, match=r"Sepia2_Lib.dll.*install PicoQuant"):
         load_vendor_library("")
 
 

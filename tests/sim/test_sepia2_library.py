@@ -21,7 +21,8 @@ def bench():
 @pytest.fixture
 def library(bench):
     library = Sepia2Library(bench)
-    assert library.SEPIA2_USB_OpenDevice(DEV, ctypes.create_string_buffer(33), ctypes.create_string_buffer(13)) == 0
+    model, serial = ctypes.create_string_buffer(33), ctypes.create_string_buffer(13)
+    assert library.SEPIA2_USB_OpenDevice(DEV, model, serial) == 0
     assert library.SEPIA2_FWR_GetModuleMap(DEV, c_int32(0), byref(c_int32())) == 0
     return library
 

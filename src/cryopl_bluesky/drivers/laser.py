@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Protocol, runtime_checkable
 
 RATE_MATCH_REL = 1e-6
-"""Rates this close (relative) are the same rate: room for a rate that was typed with few digits, like 80 MHz/3."""
+"""Rates this close (relative) are the same: room for one that was typed with few digits, like 80 MHz/3."""
 
 
 def same_rate(rate_Hz: float, other_Hz: float) -> bool:

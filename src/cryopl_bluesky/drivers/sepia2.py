@@ -259,7 +259,7 @@ class Sepia2Laser:
             InstrumentError: the laser does not lock; everything was tried.
         """
         with self._sequence():
-            self._write_soft_lock_after(self._dark)
+            self._try_all(self._zero_intensity, self._outputs_off, self._lock_softly, self._verify_locked)
 
     def emergency_off(self) -> None:
         """Lock first, then intensity 0 and outputs off; stops any sequence that runs in another thread.
@@ -268,12 +268,12 @@ class Sepia2Laser:
             InstrumentError: not verified as locked, after everything was tried.
         """
         with self._sequences.emergency():
-            self._write_soft_lock_after(lambda: None, then=self._dark)
+            self._try_all(self._lock_softly, self._zero_intensity, self._outputs_off, self._verify_locked)
 
     def _switch_on(self, rate_Hz: float) -> None:
         with self._locking_on_failure():
             self._head.check_connected()
-            self._write_soft_lock_after(lambda: self._head.set_permille(0))
+            self._try_all(self._zero_intensity, self._lock_softly, self._verify_locked)
             self._apply_rate(rate_Hz)
             if self._oscillator is not None:
                 mask = self._output_mask if isinstance(self._source_of(rate_Hz), OscillatorRate) else 0
@@ -291,26 +291,23 @@ class Sepia2Laser:
             raise InstrumentError(self.name, "the laser stays locked although the soft lock is open",
                                   "turn the key switch on and check the interlock")
 
-    def _dark(self) -> None:
-        """Intensity 0 and outputs off; the second is tried even if the first fails."""
-        try:
-            self._head.set_permille(0)
-        finally:
-            if self._oscillator is not None:
-                self._oscillator.enable_outputs(0, 0)
+    def _zero_intensity(self) -> None:
+        self._head.set_permille(0)
 
-    def _write_soft_lock_after(
-        self, before: Callable[[], None], then: Callable[[], None] = lambda: None
-    ) -> None:
-        """Run `before`, lock, run `then`, verify: each is tried whatever happened to the ones before it."""
+    def _outputs_off(self) -> None:
+        if self._oscillator is not None:
+            self._oscillator.enable_outputs(0, 0)
+
+    def _try_all(self, *actions: Callable[[], None]) -> None:
+        """Each action is tried whatever happened to the ones before it; raises at the end."""
         if not self._slots:
             raise self._not_open()
         errors: list[Exception] = []
-        for action in (before, self._lock_softly, then, self._verify_locked):
+        for action in actions:
             try:
                 action()
             except Exception as error:  # noqa: BLE001 - the remaining actions can still make the laser safe
-                log.error("%s: %s", self.name, error)
+                log.error("%s", error)
                 errors.append(error)
         if errors:
             raise errors[0] if len(errors) == 1 else InstrumentError(

@@ -2,8 +2,8 @@
 
 Faults (`Bench.set_fault`): `laser.key_off`, `laser.interlock_open`, `laser.busy`, `laser.unplugged`,
 `laser.softlock_lies` (the soft lock reads as set whatever it is), `laser.lock_fails` (the soft lock has no
-effect), `laser.head_missing`, `laser.pll_unlocked` (seconds after each
-change of the base frequency for which the oscillator's PLL is not locked: the module refuses settings meanwhile).
+effect), `laser.head_missing`, `laser.pll_unlocked` (seconds after each change of the base frequency for which
+the oscillator's PLL is not locked; the module refuses settings meanwhile).
 """
 
 from __future__ import annotations

@@ -1,0 +1,46 @@
+"""The manual parts: the publication's numbers from its lenses, and where a scale comes from."""
+
+import pytest
+
+from cryopl_bluesky.config import MicroscopeSettings
+from cryopl_bluesky.devices.microscope import Microscope
+from cryopl_bluesky.drivers.errors import LimitError
+
+
+@pytest.mark.parametrize(("relay", "magnification", "nm_per_px"), [
+    ("1x", 104.530, 62.183), ("4x", 418.118, 15.546)])
+def test_magnification_and_scale_of_the_publication(relay, magnification, nm_per_px):
+    microscope = Microscope(name="microscope", relay=relay)
+    assert microscope.magnification.get() == pytest.approx(magnification, abs=1e-3)
+    assert microscope.nm_per_px.get() == pytest.approx(nm_per_px, abs=1e-3)
+    assert microscope.scale_source.get() == "lenses" and microscope.scale_rel_err.get() > 0
+
+
+def test_a_calibration_replaces_the_lens_values():
+    microscope = Microscope(name="microscope", scale_nm_per_px=15.9, scale_rel_err=0.11)
+    assert (microscope.nm_per_px.get(), microscope.scale_rel_err.get()) == (15.9, 0.11)
+    assert microscope.scale_source.get() == "calibration"
+
+
+def test_what_cannot_be_right_is_refused():
+    with pytest.raises(LimitError, match="relay='2x' does not exist"):
+        Microscope(name="microscope", relay="2x")
+    with pytest.raises(LimitError, match="has no error"):
+        Microscope(name="microscope", scale_nm_per_px=15.9)
+
+
+def test_everything_is_recorded_as_configuration():
+    microscope = Microscope(name="microscope", **MicroscopeSettings().model_dump())
+    recorded = microscope.read_configuration()
+    assert set(recorded) == set(microscope.describe_configuration())
+    values = {key.removeprefix("microscope_"): reading["value"] for key, reading in recorded.items()}
+    assert values["filters"] == "DMLP425R, FELH0425" and values["objective_na"] == 0.82
+    assert (values["spot_diameter_x_um"], values["spot_definition"]) == (16.5, "1/e2_diameter")
+    assert values["irf_fwhm_ps"] == 200.0 and values["pixel_um"] == 6.5
+    assert microscope.describe_configuration()["microscope_nm_per_px"]["units"] == "nm/px"
+
+
+def test_optics_record_for_the_start_document():
+    record = Microscope(name="microscope", filters=["DMLP425R", "FELH0425"], iris_mm=1.0).optics_record()
+    assert record["filters"] == ["DMLP425R", "FELH0425"] and record["iris_mm"] == 1.0
+    assert Microscope(name="microscope").optics_record()["filters"] == []
