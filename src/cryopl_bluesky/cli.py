@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -132,10 +133,12 @@ def runs(
     from cryopl_bluesky.catalog.queries import runs_table
 
     with read_catalog(data or DEFAULT_FOLDER) as catalog:
-        table = Table("scan", "uid", "time", "measurement", "T (K)", "sample", "series", "events", "ended")
+        table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+        for column in ("scan", "uid", "started", "measurement", "K", "sample", "series", "events", "ended"):
+            table.add_column(column, no_wrap=column not in ("sample", "series"), overflow="ellipsis")
         for row in reversed(runs_table(catalog.client, number)):
             table.add_row(
-                str(row.scan_id), row.uid[:8], f"{datetime.fromtimestamp(row.time):%Y-%m-%d %H:%M:%S}", row.measurement,
+                str(row.scan_id), row.uid[:8], f"{datetime.fromtimestamp(row.time):%m-%d %H:%M}", row.measurement,
                 "" if row.temperature_K is None else f"{row.temperature_K:g}", row.sample, row.series,
                 str(row.num_events), row.exit_status,
             )

@@ -98,7 +98,7 @@ def _check(ins: Instruments, measurement: Measurement) -> None:
     for quantity, value in measurement.configure:
         quantity.check_value(value)
     if measurement.excitation is not None:
-        ins.laser.repetition_rate_Hz.check_value(measurement.excitation.repetition_rate_Hz)
+        ins.laser.check_repetition_rate(measurement.excitation.repetition_rate_Hz)
         ins.laser.intensity_permille.check_value(measurement.excitation.intensity_permille)
 
 

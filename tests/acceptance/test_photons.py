@@ -1,0 +1,50 @@
+"""Photons through the whole path: real ones of a recording, and those of a sample whose g2(0) is known."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cryopl_bluesky import plans
+from cryopl_bluesky.analysis.g2 import pulsed_g2
+from cryopl_bluesky.catalog.load import load_measurement
+from cryopl_bluesky.catalog.queries import find_run
+from cryopl_bluesky.sim.light import expected_raw_g2_0, spad_light
+
+RECORDED = Path(__file__).parents[1] / "data" / "picoquant" / "hydraharp_v10_t3.ptu"
+
+
+def _g2_run(session, **arguments):
+    (uid,) = session.RE(plans.g2(session.instruments, **arguments))
+    assert session.feeder.wait_until_delivered(30)
+    return load_measurement(find_run(session.cat, uid))
+
+
+def test_the_g2_plan_on_real_photons_of_a_single_emitter(open_session):
+    session = open_session(speed=1000.0, replay=RECORDED)
+    run = _g2_run(session, duration_s=30.0, side_peaks=1000, binwidth_ps=4000)
+    assert run.data["hbt_overflows"][0] == 0
+    assert run.data["hbt_spad1_counts"][0] == pytest.approx(48001, rel=0.01)
+    assert run.data["hbt_spad2_counts"][0] == pytest.approx(46559, rel=0.01)
+    result = pulsed_g2(run.data["hbt_g2_histogram"][0], 4000, 400.0, side_peaks=1000)
+    assert result.g2_0_raw == pytest.approx(0.281, abs=0.085)
+
+
+def test_the_single_emitter_sample_shows_the_antibunching_that_was_put_in(open_session):
+    session = open_session(speed=1000.0, sample="single_emitter")
+    bench = session.lab.bench
+    seen = []
+
+    def take_note():
+        light = spad_light(bench)
+        if light.rate_Hz > 0:
+            seen.append(light)
+
+    bench.on_change(take_note)
+    wavelength_nm = 1239.841984 / bench.sample.peak_energy_eV(bench.sample_temperature_K())
+    run = _g2_run(session, duration_s=300.0, wavelengths_nm=[wavelength_nm])
+    result = pulsed_g2(run.data["hbt_g2_histogram"][0], 1000, 400.0)
+    truth = expected_raw_g2_0(seen[-1], dark_Hz=30.0)
+    assert truth < 0.5
+    assert abs(result.g2_0_raw - truth) < 3 * result.sigma
+    assert np.isclose(run.data["hbt_capture_duration_s"][0], 300.0, rtol=1e-6)
