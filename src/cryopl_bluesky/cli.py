@@ -43,6 +43,9 @@ def main() -> None:
         errors.print(f"[bold red]error:[/bold red] {text}", highlight=False)
         logging.getLogger(__name__).debug("details", exc_info=True)
         sys.exit(1)
+    except KeyboardInterrupt:
+        errors.print("Ended by the operator. The instruments are safe; what was recorded is kept.")
+        sys.exit(130)
 
 
 @contextmanager

@@ -82,7 +82,7 @@ def test_a_second_process_lists_and_reads_a_run_while_it_goes_on_and_after_a_kil
     events = [d for d in written if d["name"] == "event" and "camera_mean_adu" in d["doc"]["data"]]
 
     again = _measuring(data, environment, "dark(session.instruments, exposure_s=0.1, frames=1)", 1000.0)
-    out, err = again.communicate(timeout=120)
+    _, err = again.communicate(timeout=120)
     assert again.returncode == 0, err
     with read_catalog(data) as catalog:
         run = load_measurement(find_run(catalog.client, row.uid))
@@ -94,7 +94,7 @@ def test_a_second_process_lists_and_reads_a_run_while_it_goes_on_and_after_a_kil
 def test_databroker_opens_the_folder(tmp_path, environment):
     data = tmp_path / "data"
     process = _measuring(data, environment, "dark(session.instruments, exposure_s=0.1, frames=1)", 1000.0)
-    out, err = process.communicate(timeout=120)
+    _, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     script = "import databroker; cat = databroker.from_profile('cryopl'); print(cat[-1].metadata['start']['plan_name'])"
     found = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=120)
@@ -161,7 +161,8 @@ def test_importing_the_package_opens_nothing():
 
 
 def test_the_prompt_has_the_names(tmp_path, environment):
-    commands = "RE(dark(exposure_s=0.1, frames=1))\nprint('runs', len(list(cat)), camera.name, spectral_image.__name__)\n%wa\nexit\n"
+    commands = ("RE(dark(exposure_s=0.1, frames=1))\n"
+                "print('runs', len(list(cat)), camera.name, spectral_image.__name__)\n%wa\nexit\n")
     found = subprocess.run([*CRYOPL, "session", "--data", str(tmp_path / "data")], input=commands, env=environment,
                            capture_output=True, text=True, timeout=120)
     assert "camera spectral_image" in found.stdout, found.stdout + found.stderr

@@ -63,8 +63,8 @@ class Quantity(Signal):
             return np.asarray(value, dtype=self._value_type)
         return self._value_type(value)
 
-    @property
-    def limits(self) -> tuple[float | None, float | None] | None:
+    @property  # ophyd types its base as "(0, 0)"
+    def limits(self) -> tuple[float | None, float | None] | None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Smallest and largest value that `set` accepts."""
         return self._limits
 
@@ -75,6 +75,13 @@ class Quantity(Signal):
     def get(self, **kwargs: Any) -> Any:
         """The present value, of the declared type."""
         return super().get(**kwargs)
+
+    @property
+    def position(self) -> float:
+        """Present value of a number that can be set within limits; by this `%wa` finds what to list."""
+        if self._write and self._value_type is float and self._limits is not None and None not in self._limits:
+            return self.get()
+        raise AttributeError("position")
 
     def put(self, value: Any, **kwargs: Any) -> None:
         """Store a read-back (coerced to the declared type)."""
@@ -157,7 +164,7 @@ class Instrument(Device):
     def refresh(self) -> None:
         """Read the present state of the hardware into the signals (called once after connecting)."""
 
-    def trigger(self) -> Status:
+    def trigger(self) -> Status:  # pyright: ignore[reportIncompatibleMethodOverride] - any Status serves
         """Read the state of the hardware anew; detectors take their data instead."""
         return self.submit(self.refresh, REFRESH_TIMEOUT_S, "read the state")
 

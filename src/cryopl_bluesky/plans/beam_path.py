@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bluesky import plan_stubs as bps
-from bluesky.utils import MsgGenerator
+from bluesky.utils import Msg, MsgGenerator, short_uid
 
 from cryopl_bluesky.devices.instruments import Instruments
 from cryopl_bluesky.drivers.errors import InstrumentError, LimitError
@@ -95,14 +95,16 @@ def check_wavelength(ins: Instruments, turret: int, wavelength_nm: float) -> Non
 
 
 def set_beam_path(ins: Instruments, path: BeamPath) -> MsgGenerator[None]:
-    """Move every part of the path to where it must be, in the dark, and verify the read-backs.
+    """Move every part of the path to where it must be, in the dark, and verify it.
 
-    Parts that stand right already do not move. The laser is locked and the shutter closed meanwhile.
+    Where the parts stand is read from the instruments before and after, because somebody may have moved one by
+    hand. Parts that stand right already do not move. The laser is locked and the shutter closed meanwhile.
 
     Raises:
         InstrumentError: a part does not report what was asked of it.
     """
     yield from darken(ins)
+    yield from _read_state(ins)
     spectrograph = ins.spectrograph
     yield from _move_if_needed(
         (ins.l1_flip.lens, path.l1),
@@ -114,7 +116,15 @@ def set_beam_path(ins: Instruments, path: BeamPath) -> MsgGenerator[None]:
     )
     if path.dispersed:
         yield from _move_if_needed((spectrograph.centre_wavelength_nm, path.centre_wavelength_nm))
+    yield from _read_state(ins)
     verify_beam_path(ins, path)
+
+
+def _read_state(ins: Instruments) -> MsgGenerator[None]:
+    group = short_uid("read_state")
+    for instrument in (ins.spectrograph, ins.l1_flip, ins.l5_flip, ins.laser):
+        yield Msg("trigger", instrument, group=group)
+    yield Msg("wait", None, group=group)
 
 
 def _move_if_needed(*moves: tuple) -> MsgGenerator[None]:

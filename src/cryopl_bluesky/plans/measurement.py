@@ -79,7 +79,7 @@ def measurement_plan(
         _check(ins, measurement)
         return _run(ins, name, measurement, values, md)
 
-    plan.arguments = arguments  # pyright: ignore[reportFunctionMemberAccess]
+    plan.arguments = arguments  # pyright: ignore[reportAttributeAccessIssue]
     plan.__annotations__ = {**describe.__annotations__, "return": MsgGenerator[str]}
     return plan  # pyright: ignore[reportReturnType]
 

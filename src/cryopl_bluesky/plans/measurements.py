@@ -14,7 +14,7 @@ from pydantic import Field
 
 from cryopl_bluesky.devices.instruments import Instruments
 from cryopl_bluesky.drivers.errors import LimitError
-from cryopl_bluesky.plans.beam_path import MIRROR, BeamPath, Excitation, check_wavelength
+from cryopl_bluesky.plans.beam_path import BeamPath, Excitation, check_wavelength
 from cryopl_bluesky.plans.exposures import event, events, wavelength_scan
 from cryopl_bluesky.plans.measurement import Measurement, Metadata, measurement_plan
 

@@ -80,7 +80,7 @@ def _run_series(
 
     def night() -> MsgGenerator[None]:
         for temperature_K in temperatures_K:
-            yield from bps.abs_set(ins.cryostat, temperature_K, wait=True)
+            yield from bps.abs_set(ins.cryostat, temperature_K, wait=True)  # pyright: ignore[reportArgumentType]
             for step in steps:
                 series = {"uid": series_uid, "recipe": recipe, "step": step["plan"], "index": len(uids), "of": total}
                 step_md = {**md, "series": series, **({} if sample is None else {"sample": dict(sample)})}

@@ -79,7 +79,7 @@ class _Connector:
         driver.set_gain(settings.gain)
         driver.set_readout_rate(settings.readout_rate)
         camera = Camera(driver, name="camera", clock=self._clock, data_dir=self._data_dir,
-                        cooling_setpoint_C=settings.cooling_setpoint_C)
+                        cooling_setpoint_C=settings.cooling_setpoint_C, labels={"detectors"})
         if settings.binning != 1:
             camera.binning.set(settings.binning).wait(FIRST_READ_TIMEOUT_S)
         return camera
@@ -90,7 +90,7 @@ class _Connector:
                         exit_slit=settings.exit_slit, camera_port=settings.camera_port,
                         hbt_port=settings.hbt_port)
         driver.open()
-        return Spectrograph(driver, name="spectrograph", clock=self._clock)
+        return Spectrograph(driver, name="spectrograph", clock=self._clock, labels={"beam_path"})
 
     def cryostat(self) -> Cryostat:
         settings = self._profile.cryostat
@@ -99,7 +99,7 @@ class _Connector:
         driver = AttoDry(host, port, self._clock, setpoint_limits_K=limits_K)
         driver.open()
         rules = tuple(SettleRule(**range_.model_dump()) for range_ in settings.settle) or DEFAULT_RULES
-        return Cryostat(driver, name="cryostat", clock=self._clock, rules=rules)
+        return Cryostat(driver, name="cryostat", clock=self._clock, rules=rules, labels={"sample_environment"})
 
     def laser(self) -> Laser:
         settings = self._profile.laser
@@ -110,7 +110,8 @@ class _Connector:
             library = self._vendors.sepia2(settings.library)
             driver = Sepia2Laser(library, self._clock, device_index=settings.device_index, power_table=table)
         driver.open()
-        return Laser(driver, name="laser", clock=self._clock, wavelength_nm=settings.wavelength_nm)
+        return Laser(driver, name="laser", clock=self._clock, wavelength_nm=settings.wavelength_nm,
+                     labels={"beam_path"})
 
     def hbt(self) -> Hbt:
         settings = self._profile.hbt
@@ -121,7 +122,7 @@ class _Connector:
             repetition_rate_Hz=self._profile.laser.repetition_rate_Hz,
         )
         driver.open()
-        hbt = Hbt(driver, name="hbt", clock=self._clock)
+        hbt = Hbt(driver, name="hbt", clock=self._clock, labels={"detectors"})
         hbt.allow_overflows.put(settings.allow_overflows)
         return hbt
 
@@ -138,10 +139,10 @@ class _Connector:
             connection = self._vendors.flip_mount(settings.serial)
             driver = MotorFlipMount(connection, self._clock, name=name, in_state=settings.in_state)
         driver.open()
-        return FlipMount(driver, name=name, clock=self._clock)
+        return FlipMount(driver, name=name, clock=self._clock, labels={"beam_path"})
 
     def microscope(self) -> Microscope:
-        return Microscope(name="microscope", **self._profile.microscope.model_dump())
+        return Microscope(name="microscope", labels={"microscope"}, **self._profile.microscope.model_dump())
 
     def connected(self, name: str) -> Instrument:
         """Make the instrument `name` and read its state."""

@@ -93,7 +93,7 @@ class Session:
         engine.preprocessors.append(SupplementalData(baseline=baseline))
         keeper = SafeStateKeeper(self.instruments)
         engine.subscribe(keeper.watch_documents)
-        engine.state_hook = keeper
+        engine.state_hook = keeper  # pyright: ignore[reportAttributeAccessIssue] - bluesky types it as None
         return engine
 
     def _deliver_what_is_missing(self) -> None:

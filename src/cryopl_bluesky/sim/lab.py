@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from typing import Literal
 
 from cryopl_bluesky.clock import Clock, SystemClock
 from cryopl_bluesky.config import BenchSettings
@@ -18,7 +19,7 @@ from cryopl_bluesky.sim.sepia2 import Sepia2Library
 from cryopl_bluesky.sim.thermal import ThermalModel
 from cryopl_bluesky.sim.timetagger.module import make_module
 
-FLIP_MOUNTS = {"37000001": "l1", "37000005": "l5"}
+FLIP_MOUNTS: dict[str, Literal["l1", "l5"]] = {"37000001": "l1", "37000005": "l5"}
 """Serial numbers of the two flip mounts on the bench."""
 
 
@@ -36,10 +37,12 @@ class VirtualLab:
     def __init__(self, settings: BenchSettings):
         # At speed 1 bench time is real time, and the real clock is the better one.
         self.clock: Clock = SystemClock() if settings.speed == 1 else BenchClock(settings.speed)
+        thermal = ThermalModel(settings.initial_temperature_K)
+        thermal.hold()
         self.bench = Bench(
             clock=self.clock,
             sample=Sample.named(settings.sample),
-            thermal=ThermalModel(settings.initial_temperature_K),
+            thermal=thermal,
             seed=settings.seed,
             replay=settings.replay,
         )

@@ -38,7 +38,9 @@ def make_safe(instruments: Iterable[Instrument], timeout_s: float = SAFE_TIMEOUT
             problems[instrument.name] = f"{instrument.name} could not be made safe: {error}"
 
     threads = {
-        instrument.name: threading.Thread(target=attempt, args=(instrument,), daemon=True, name=f"safe-{instrument.name}")
+        instrument.name: threading.Thread(
+            target=attempt, args=(instrument,), daemon=True, name=f"safe-{instrument.name}"
+        )
         for instrument in instruments
     }
     for thread in threads.values():
