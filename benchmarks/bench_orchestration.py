@@ -18,6 +18,7 @@ from cryopl_bluesky.clock import SystemClock
 from cryopl_bluesky.devices.base import Instrument, Quantity
 from cryopl_bluesky.devices.camera import Camera
 from cryopl_bluesky.devices.spectrograph import Spectrograph
+from cryopl_bluesky.session.validation import validate_first_events_only
 
 EVENTS = 1000
 
@@ -52,6 +53,11 @@ def cpu_ms(function: Callable[[], Any], events: int) -> float:
     start_s = time.process_time()
     function()
     return (time.process_time() - start_s) / events * 1e3
+
+
+@pytest.fixture(autouse=True)
+def as_in_a_session():
+    validate_first_events_only()
 
 
 def run_ms(make_plan: Callable[[int], Any], staged: list[Any], events: int = EVENTS) -> float:

@@ -45,7 +45,7 @@ def image_panel(ax: Axes, data: Picture, line: bool = True) -> None:
 def _acquisition_line(ax: Axes, data: Picture, width_um: float) -> None:
     known = data.slit_column_px is not None
     x_um = (data.slit_column_px or 0.0) * data.nm_per_px * 1e-3 if known else width_um / 2.0
-    label = "acquisition line" if known else "acquisition line (not calibrated: middle)"
+    label = "acquisition line" if known else "slit (column not calibrated)"
     ax.axvline(x_um, color="white", linestyle="--", linewidth=1.2, label=label)
     ax.legend(loc="upper left", labelcolor="white", facecolor="black", framealpha=0.5, edgecolor="none")
 

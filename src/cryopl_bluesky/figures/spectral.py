@@ -90,22 +90,22 @@ def spectra_panel(
     line: LineFit | None,
     limits_nm: tuple[float, float] | None = None,
 ) -> None:
-    """Draw the line-total spectrum (black, dashed), its fit, and spectra at positions, in photon energy."""
+    """Draw the line-total spectrum (black, dashed), a fitted line, and spectra at positions, in photon energy.
+
+    All are drawn with maximum 1, so the fit may belong to the total or to some of its rows.
+    """
     axis = np.asarray(data.wavelength_nm, float)
-    energy, density, scale = _normalised(axis, spectrum_of(data).counts)
+    energy, density = _normalised(axis, spectrum_of(data).counts)
     ax.plot(energy, density, "--", color="black", label="line total")
     if line is not None:
-        fitted = per_eV(axis, line.expected)
-        text = f"{style.rounded(line.peak_eV, line.peak_eV_err)} ± {max(line.peak_eV_err, 1e-6):.1g} eV, "
-        ax.set_title(text + f"FWHM {1e3 * line.fwhm_eV:.2f} ± {1e3 * line.fwhm_eV_err:.2g} meV", fontsize=10)
-        base = per_eV(axis, np.full(axis.size, scale[0])).density
-        ax.plot(
-            fitted.energy_eV, (fitted.density - base) / scale[1], color="crimson", label="fit", linewidth=1.1
-        )
+        peak_meV, peak_meV_err = 1e3 * line.peak_eV, 1e3 * line.peak_eV_err
+        text = f"peak {peak_meV:.3f} ± {peak_meV_err:.3f} meV, "
+        ax.set_title(text + f"FWHM {1e3 * line.fwhm_eV:.3f} ± {1e3 * line.fwhm_eV_err:.3f} meV", fontsize=10)
+        ax.plot(*_normalised(axis, line.expected), color="crimson", label="fit", linewidth=1.1)
     half = max(1, len(np.asarray(data.position_um)) // 200)
     for i, (position, colour) in enumerate(zip(positions_um, style.POSITION_COLOURS, strict=False)):
         rows = rows_at(np.asarray(data.position_um, float), position, half)
-        x, y, _ = _normalised(axis, spectrum_of(data, rows).counts)
+        x, y = _normalised(axis, spectrum_of(data, rows).counts)
         ax.plot(x, y + 0.4 * (i + 1), color=colour, linewidth=1.0, label=f"{position:.1f} µm")
     low, high = _clip_limits(axis, limits_nm)
     ax.set_xlim(HC_EV_NM / high, HC_EV_NM / low)
@@ -127,13 +127,13 @@ def _clip_limits(axis: NDArray[np.float64], limits_nm: tuple[float, float] | Non
 
 def _normalised(
     axis: NDArray[np.float64], counts: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64], tuple[float, float]]:
-    """Energy and density with maximum 1, thinned for drawing; (background per pixel, scale) used."""
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Energy and density with maximum 1, thinned for drawing."""
     background = float(np.quantile(counts, 0.15))
     spectrum = per_eV(axis, counts - background)
     x, y = style.block_axis(spectrum.energy_eV, 512), style.block_axis(spectrum.density, 512)
     top = float(np.quantile(y, 0.995)) or 1.0
-    return x, y / top, (background, top)
+    return x, y / top
 
 
 def draw_spectral_map(data: SpectralMap) -> Figure:

@@ -23,6 +23,7 @@ from cryopl_bluesky.config import Profile
 from cryopl_bluesky.drivers.operator import ConsoleOperator, Operator
 from cryopl_bluesky.drivers.vendors import Vendors
 from cryopl_bluesky.session.connect import connect
+from cryopl_bluesky.session.validation import validate_first_events_only
 from cryopl_bluesky.supervision.safe_state import SafeStateKeeper, make_safe
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ class Session:
         self._background.submit(self._deliver_what_is_missing)
 
     def _run_engine(self) -> RunEngine:
+        validate_first_events_only()
         metadata = PersistentMetadata(self.folder.metadata)
         engine = RunEngine(
             metadata,  # pyright: ignore[reportArgumentType] - any mutable mapping serves
