@@ -46,11 +46,13 @@ def mean_frame(run: RunLike) -> np.ndarray:
     """Mean of a run's raw frames.
 
     Returns:
-        float64 (height, width), ADU.
+        float32 (height, width), ADU: a night holds many of them, and 24 bits are more than the camera has.
     """
     frames = run.frames["camera_image"]
-    number = frames.shape[0]
-    return sum(np.asarray(frames[index], dtype=np.float64) for index in range(number)) / number
+    total = np.zeros(frames.shape[1:], np.float32)
+    for index in range(frames.shape[0]):
+        total += np.asarray(frames[index])
+    return total / frames.shape[0]
 
 
 def picture(run: RunLike) -> Picture:

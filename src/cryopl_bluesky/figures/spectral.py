@@ -106,7 +106,7 @@ def spectra_panel(
     for i, (position, colour) in enumerate(zip(positions_um, style.POSITION_COLOURS, strict=False)):
         rows = rows_at(np.asarray(data.position_um, float), position, half)
         x, y = _normalised(axis, spectrum_of(data, rows).counts)
-        ax.plot(x, y + 0.4 * (i + 1), color=colour, linewidth=1.0, label=f"{position:.1f} µm")
+        ax.plot(x, y + 0.4 * (i + 1), color=colour, linewidth=1.0, label=f"{round(position, 1) + 0.0:.1f} µm")
     low, high = _clip_limits(axis, limits_nm)
     ax.set_xlim(HC_EV_NM / high, HC_EV_NM / low)
     ax.set_ylim(-0.12, 1.25 + 0.4 * len(positions_um) + 0.85)

@@ -111,14 +111,16 @@ def _run(
             if quantity.get() != value:
                 yield from bps.abs_set(quantity, value, wait=True)
         start = {**start_document(ins, name, measurement, arguments), **measurement.md, **md}
-        return (yield from bpp.stage_wrapper(bpp.run_wrapper(exposing(), md=start), measurement.detectors))
+        return (yield from bpp.stage_wrapper(exposing(start), measurement.detectors))
 
-    def exposing() -> MsgGenerator[None]:
+    def exposing(start: Metadata) -> MsgGenerator[str]:
+        # The laser takes a second to come up safely; a run lasts as long as its exposures.
         if measurement.excitation is not None:
             yield from light_on(ins, measurement.excitation)
-        yield from measurement.events()
-        # The light goes off before the run is closed: the sample gets no dose while files are being finished.
+        uid = yield from bpp.run_wrapper(measurement.events(), md=start)
+        # Before unstaging: the sample gets no dose while files are being closed.
         yield from leave_safe(ins)
+        return uid
 
     return (yield from bpp.finalize_wrapper(body(), lambda: leave_safe(ins)))
 
