@@ -6,11 +6,12 @@ import threading
 
 import numpy as np
 import pytest
-from bluesky.utils import RunEngineInterrupted
+from bluesky.utils import FailedStatus, RunEngineInterrupted
 
 from cryopl_bluesky import plans
 from cryopl_bluesky.catalog.load import load_measurement
 from cryopl_bluesky.catalog.queries import find_run
+from cryopl_bluesky.drivers.errors import InstrumentError
 
 from .conftest import Recorder, is_safe
 
@@ -131,4 +132,47 @@ def test_a_halt_runs_no_clean_up_of_the_plan_and_is_safe_all_the_same(session, r
         session.RE(plans.spectral_image(session.instruments, **LONG["spectral_image"]))
     midway.done()
     session.RE.halt()
+    assert is_safe(session)
+
+
+def test_a_pause_locks_the_laser_and_going_on_measures_in_the_light(session, recorder: Recorder):
+    recorder.clear()
+    pause = threading.Thread(target=session.RE.request_pause, daemon=True)
+    midway = _Midway(session, "spectral_image", pause.start)
+    with pytest.raises(RunEngineInterrupted):
+        session.RE(plans.spectral_image(session.instruments, exposure_s=2.0, frames=6))
+    midway.done()
+    assert session.lab.bench.laser.mode == "off"
+    session.RE.resume()
+    assert is_safe(session)
+    (stop,) = recorder.of("stop")
+    assert stop["exit_status"] == "success"
+    means = [e["data"]["camera_mean_adu"] for e in recorder.of("event") if "camera_mean_adu" in e["data"]]
+    assert len(means) == 6
+    assert np.ptp(means) < 0.05 * (np.mean(means) - 100)
+
+
+def test_a_key_switch_turned_off_fails_the_run(session, recorder: Recorder):
+    recorder.clear()
+    bench = session.lab.bench
+    midway = _Midway(session, "spectral_image", lambda: bench.set_fault("laser.key_off"))
+    try:
+        with pytest.raises(InstrumentError, match="locked itself during the run"):
+            session.RE(plans.spectral_image(session.instruments, exposure_s=2.0, frames=3))
+    finally:
+        bench.clear_fault("laser.key_off")
+    midway.done()
+    _check(session, recorder, {"fail"})
+
+
+def test_lost_tags_fail_a_run(session, recorder: Recorder):
+    recorder.clear()
+    bench = session.lab.bench
+    bench.set_fault("hbt.overflow", 0.01)
+    try:
+        with pytest.raises(FailedStatus) as caught:
+            session.RE(plans.g2(session.instruments, duration_s=3.0))
+    finally:
+        bench.clear_fault("hbt.overflow")
+    assert "overflow" in str(caught.value.__cause__)
     assert is_safe(session)

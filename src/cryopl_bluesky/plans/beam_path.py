@@ -171,6 +171,18 @@ def light_on(ins: Instruments, excitation: Excitation) -> MsgGenerator[None]:
     yield from bps.mv(ins.spectrograph.shutter, "open")
 
 
+def verify_light(ins: Instruments) -> MsgGenerator[None]:
+    """Make sure that the laser is still on, so that no run succeeds in the dark.
+
+    Raises:
+        InstrumentError: key, interlock or supply locked it meanwhile.
+    """
+    yield from bps.trigger(ins.laser, wait=True)
+    if ins.laser.emission.get() != "on":
+        raise InstrumentError("laser", "locked itself during the run: the last events may be dark",
+                              "check key switch and interlock, then repeat the measurement")
+
+
 def darken(ins: Instruments) -> MsgGenerator[None]:
     """Lock the laser and close the shutter, both at once."""
     yield from bps.mv(ins.laser.emission, "off", ins.spectrograph.shutter, "closed")

@@ -25,6 +25,7 @@ from cryopl_bluesky.plans.beam_path import (
     leave_safe,
     light_on,
     set_beam_path,
+    verify_light,
 )
 
 P = ParamSpec("P")
@@ -117,10 +118,15 @@ def _run(
         # The laser takes a second to come up safely; a run lasts as long as its exposures.
         if measurement.excitation is not None:
             yield from light_on(ins, measurement.excitation)
-        uid = yield from bpp.run_wrapper(measurement.events(), md=start)
+        uid = yield from bpp.run_wrapper(exposures(), md=start)
         # Before unstaging: the sample gets no dose while files are being closed.
         yield from leave_safe(ins)
         return uid
+
+    def exposures() -> MsgGenerator[None]:
+        yield from measurement.events()
+        if measurement.excitation is not None:
+            yield from verify_light(ins)
 
     return (yield from bpp.finalize_wrapper(body(), lambda: leave_safe(ins)))
 
