@@ -1,11 +1,17 @@
-"""What the Andor camera and spectrograph have in common: pylablib's errors, translated with a remedy."""
+"""What the Andor camera and spectrograph have in common: the connection, and pylablib's errors with a remedy."""
 
 from __future__ import annotations
 
+import logging
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any, Literal, Self
 
+from cryopl_bluesky.clock import Clock
 from cryopl_bluesky.drivers.errors import InstrumentError, InstrumentTimeoutError, NotConnectedError
+
+log = logging.getLogger(__name__)
 
 COMMUNICATION_ERROR = 20201  # the spectrograph's sporadic error, gone when the command is repeated
 
@@ -86,3 +92,74 @@ def andor_connection(instrument: str, kind: str) -> Iterator[None]:
     except InstrumentError as error:
         remedy = error.remedy or "check cable and power, then connect again"
         raise NotConnectedError(instrument, error.problem, remedy, code=error.code) from error
+
+
+class AndorConnection:
+    """One Andor instrument through pylablib, one call at a time.
+
+    Args:
+        kind: which of the two, for messages.
+        clock: time base of waits.
+        serial: serial number; "" = the only one.
+        name: device name for messages.
+    """
+
+    def __init__(self, kind: Literal["camera", "spectrograph"], clock: Clock, *, serial: str, name: str):
+        self._kind, self._clock, self._serial, self._name = kind, clock, serial, name
+        self._lock = threading.RLock()
+        self._device: Any = None
+
+    def __enter__(self) -> Self:
+        self.open()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _find(self) -> Any:
+        """The opened pylablib object of the instrument with this serial number."""
+        raise NotImplementedError
+
+    def _set_up(self) -> None:
+        """Read what the instrument is, and set what the driver relies on."""
+        raise NotImplementedError
+
+    def open(self) -> None:
+        """Connect (a spectrograph may home its drives, up to 2 minutes); harmless when open already.
+
+        Raises:
+            NotConnectedError: library or instrument missing, several of them and no serial number, or another
+                program holds it.
+        """
+        with self._lock:
+            if self._device is not None:
+                return
+            with andor_connection(self._name, self._kind):
+                self._device = self._find()
+            try:
+                with andor_connection(self._name, self._kind):
+                    self._set_up()
+            except InstrumentError:
+                self.close()
+                raise
+
+    def close(self) -> None:
+        """Disconnect; harmless when not open."""
+        with self._lock:
+            device, self._device = self._device, None
+            if device is None:
+                return
+            try:
+                with andor_errors(self._name, "closing"):
+                    device.close()
+            except InstrumentError as error:
+                log.warning("%s (the %s is given up anyway)", error, self._kind)
+
+    @contextmanager
+    def _using(self, doing: str) -> Iterator[Any]:
+        """The open instrument, locked, with the vendor's errors translated."""
+        with self._lock:
+            if self._device is None:
+                raise InstrumentError(self._name, f"{doing}: not connected", f"open the {self._kind} first")
+            with andor_errors(self._name, doing):
+                yield self._device

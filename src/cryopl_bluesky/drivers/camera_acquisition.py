@@ -117,7 +117,7 @@ class CameraAcquisition(CameraConnection):
             raise InstrumentError(self._name, "no frame to wait for", "trigger first")
         limit_s = self.exposure_s() + self.frame_period_s() + margin_s
         while True:
-            camera = self._camera
+            camera = self._device
             if camera is None or not self._pending:
                 raise InstrumentError(self._name, "disarmed while a frame was being exposed")
             try:

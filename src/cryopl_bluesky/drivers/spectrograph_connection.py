@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import logging
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 from cryopl_bluesky.clock import Clock
-from cryopl_bluesky.drivers.andor import COMMUNICATION_ERROR, andor_connection, andor_errors
-from cryopl_bluesky.drivers.errors import InstrumentError, NotConnectedError, check_limits
+from cryopl_bluesky.drivers.andor import COMMUNICATION_ERROR, AndorConnection
+from cryopl_bluesky.drivers.errors import NotConnectedError, check_limits
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +35,7 @@ class GratingInfo:
     is_mirror: bool
 
 
-class KymeraConnection:
+class KymeraConnection(AndorConnection):
     """The open spectrograph.
 
     Args:
@@ -49,52 +47,19 @@ class KymeraConnection:
     """
 
     def __init__(self, clock: Clock, *, serial: str, name: str, pixel_um: float, pixels: int):
-        self._clock, self._serial, self._name = clock, serial, name
+        super().__init__("spectrograph", clock, serial=serial, name=name)
         self._pixel_um, self._pixels = pixel_um, pixels
-        self._lock = threading.RLock()
-        self._device: Any = None
         self._found_serial = ""
         self._gratings: tuple[GratingInfo, ...] = ()
 
-    def __enter__(self) -> Self:
-        self.open()
-        return self
+    def _find(self) -> Any:
+        return _open_device(self._serial, self._name)
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def open(self) -> None:
-        """Connect (the library may home the drives, up to 2 minutes) and declare the camera's pixels.
-
-        Raises:
-            NotConnectedError: library or instrument missing, or several instruments and no serial number.
-        """
-        with self._lock:
-            if self._device is not None:
-                return
-            with andor_connection(self._name, "spectrograph"):
-                self._device = _open_device(self._serial, self._name)
-            try:
-                with andor_connection(self._name, "spectrograph"):
-                    self._found_serial = self._device.get_device_info().serial_number
-                    self._device.set_pixel_width(self._pixel_um * 1e-6)
-                    self._device.set_number_pixels(self._pixels)
-                    self._gratings = self._read_gratings()
-            except InstrumentError:
-                self.close()
-                raise
-
-    def close(self) -> None:
-        """Disconnect; harmless when not open."""
-        with self._lock:
-            device, self._device = self._device, None
-            if device is None:
-                return
-            try:
-                with andor_errors(self._name, "closing"):
-                    device.close()
-            except InstrumentError as error:
-                log.warning("%s (the spectrograph is given up anyway)", error)
+    def _set_up(self) -> None:
+        self._found_serial = self._device.get_device_info().serial_number
+        self._device.set_pixel_width(self._pixel_um * 1e-6)
+        self._device.set_number_pixels(self._pixels)
+        self._gratings = self._read_gratings()
 
     @property
     def serial(self) -> str:
@@ -104,15 +69,6 @@ class KymeraConnection:
     def gratings(self) -> tuple[GratingInfo, ...]:
         """What is in the turret, in order."""
         return self._gratings
-
-    @contextmanager
-    def _using(self, doing: str) -> Iterator[Any]:
-        """The open spectrograph, locked, with the vendor's errors translated."""
-        with self._lock:
-            if self._device is None:
-                raise InstrumentError(self._name, f"{doing}: not connected", "open the spectrograph first")
-            with andor_errors(self._name, doing):
-                yield self._device
 
     def _repeat(self, move: Callable[[], _Result], arrived: Callable[[], bool]) -> _Result:
         """Repeat a move to a position after the instrument's sporadic error; that is always safe."""
