@@ -2,8 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from cryopl_bluesky.config import ConfigError, Profile, load_profile, parse_toml
+from cryopl_bluesky.config import Profile, load_profile
 from cryopl_bluesky.plans.recipe import load_recipe
+from cryopl_bluesky.settings_file import ConfigError, parse_toml
 
 RECIPE = """\
 name = "overnight"

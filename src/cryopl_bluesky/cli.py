@@ -33,8 +33,8 @@ DEFAULT_FOLDER = Path("cryopl-data")
 def main() -> None:
     """Entry point: users' mistakes and instrument faults become one message, not a traceback."""
     from cryopl_bluesky.catalog.access import CatalogUnreachableError, NoCatalogError
-    from cryopl_bluesky.config import ConfigError
     from cryopl_bluesky.drivers.errors import InstrumentError
+    from cryopl_bluesky.settings_file import ConfigError
 
     try:
         app()

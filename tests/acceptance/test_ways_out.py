@@ -176,3 +176,14 @@ def test_lost_tags_fail_a_run(session, recorder: Recorder):
         bench.clear_fault("hbt.overflow")
     assert "overflow" in str(caught.value.__cause__)
     assert is_safe(session)
+
+
+def test_the_stop_document_says_why_a_run_failed(session, recorder: Recorder):
+    recorder.clear()
+    session.lab.bench.set_fault("hbt.overflow", 0.01)
+    with pytest.raises(FailedStatus):
+        session.RE(plans.decay(session.instruments, duration_s=3.0))
+    session.lab.bench.clear_fault("hbt.overflow")
+    (stop,) = recorder.of("stop")
+    assert stop["exit_status"] == "fail"
+    assert "hbt" in stop["reason"] and "overflow" in stop["reason"]

@@ -56,6 +56,10 @@ class WorkStatus(Status):
             self.set_exception(RuntimeError(f"{self}: {error!r}"))
 
     def __repr__(self) -> str:
+        """The text that the stop document of a failed run gives as its reason."""
+        error = self.exception(timeout=0) if self.done else None
+        if error is not None:
+            return f"{self.device.name}: {self.what} failed: {error}"
         return f"<{self.device.name}: {self.what}, done={self.done}>"
 
     __str__ = __repr__

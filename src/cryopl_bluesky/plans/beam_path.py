@@ -8,6 +8,7 @@ from typing import Literal
 from bluesky import plan_stubs as bps
 from bluesky.utils import Msg, MsgGenerator, short_uid
 
+from cryopl_bluesky.devices.base import Instrument
 from cryopl_bluesky.devices.instruments import Instruments
 from cryopl_bluesky.drivers.errors import InstrumentError, LimitError
 
@@ -103,8 +104,9 @@ def set_beam_path(ins: Instruments, path: BeamPath) -> MsgGenerator[None]:
     Raises:
         InstrumentError: a part does not report what was asked of it.
     """
+    movable = (ins.spectrograph, ins.l1_flip, ins.l5_flip, ins.laser)
     yield from darken(ins)
-    yield from _read_state(ins)
+    yield from _read_state(*movable)
     spectrograph = ins.spectrograph
     yield from _move_if_needed(
         (ins.l1_flip.lens, path.l1),
@@ -116,13 +118,13 @@ def set_beam_path(ins: Instruments, path: BeamPath) -> MsgGenerator[None]:
     )
     if path.dispersed:
         yield from _move_if_needed((spectrograph.centre_wavelength_nm, path.centre_wavelength_nm))
-    yield from _read_state(ins)
+    yield from _read_state(*movable)
     verify_beam_path(ins, path)
 
 
-def _read_state(ins: Instruments) -> MsgGenerator[None]:
+def _read_state(*instruments: Instrument) -> MsgGenerator[None]:
     group = short_uid("read_state")
-    for instrument in (ins.spectrograph, ins.l1_flip, ins.l5_flip, ins.laser):
+    for instrument in instruments:
         yield Msg("trigger", instrument, group=group)
     yield Msg("wait", None, group=group)
 
@@ -177,7 +179,7 @@ def verify_light(ins: Instruments) -> MsgGenerator[None]:
     Raises:
         InstrumentError: key, interlock or supply locked it meanwhile.
     """
-    yield from bps.trigger(ins.laser, wait=True)
+    yield from _read_state(ins.laser)
     if ins.laser.emission.get() != "on":
         raise InstrumentError("laser", "locked itself during the run: the last events may be dark",
                               "check key switch and interlock, then repeat the measurement")

@@ -15,7 +15,6 @@ from bluesky.utils import MsgGenerator
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 import cryopl_bluesky
-from cryopl_bluesky.config import describe_problems
 from cryopl_bluesky.devices.instruments import Instruments
 from cryopl_bluesky.drivers.errors import LimitError
 from cryopl_bluesky.plans.beam_path import (
@@ -27,6 +26,7 @@ from cryopl_bluesky.plans.beam_path import (
     set_beam_path,
     verify_light,
 )
+from cryopl_bluesky.settings_file import describe_problems
 
 P = ParamSpec("P")
 Metadata = dict[str, Any]

@@ -40,6 +40,20 @@ def _camera_settings(ins: Instruments, exposure_s: float, frames: int) -> list[t
     return [(ins.camera.exposure_s, exposure_s), (ins.camera.frames_expected, frames)]
 
 
+def _spectra(
+    ins: Instruments, path: BeamPath, excitation: Excitation, exposure_s: float, frames: int, spectrum: str
+) -> Measurement:
+    """Frames behind a grating, each with its wavelength axis."""
+    return Measurement(
+        path=path,
+        excitation=excitation,
+        configure=_camera_settings(ins, exposure_s, frames),
+        detectors=[ins.cryostat, ins.camera],
+        events=lambda: events(frames, [ins.cryostat, ins.camera], [ins.spectrograph.wavelength_axis]),
+        md={"spectrum": spectrum},
+    )
+
+
 def _photon_settings(
     ins: Instruments, record: str, duration_s: float, rate_Hz: float, binwidth_ps: int
 ) -> list[tuple[Any, Any]]:
@@ -114,14 +128,9 @@ def spectral_image(
         repetition_rate_Hz: laser rate; None = the profile's.
         md: more keys for the start document.
     """
-    return Measurement(
-        path=BeamPath("camera", l1, "out", lines_per_mm, centre_wavelength_nm, entrance_slit_um),
-        excitation=_excitation(ins, intensity_permille, repetition_rate_Hz),
-        configure=_camera_settings(ins, exposure_s, frames),
-        detectors=[ins.cryostat, ins.camera],
-        events=lambda: events(frames, [ins.cryostat, ins.camera], [ins.spectrograph.wavelength_axis]),
-        md={"spectrum": "position_resolved"},
-    )
+    path = BeamPath("camera", l1, "out", lines_per_mm, centre_wavelength_nm, entrance_slit_um)
+    excitation = _excitation(ins, intensity_permille, repetition_rate_Hz)
+    return _spectra(ins, path, excitation, exposure_s, frames, "position_resolved")
 
 
 @measurement_plan
@@ -151,14 +160,9 @@ def total_spectrum(
         repetition_rate_Hz: laser rate; None = the profile's.
         md: more keys for the start document.
     """
-    return Measurement(
-        path=BeamPath("camera", l1, "in", lines_per_mm, centre_wavelength_nm, entrance_slit_um),
-        excitation=_excitation(ins, intensity_permille, repetition_rate_Hz),
-        configure=_camera_settings(ins, exposure_s, frames),
-        detectors=[ins.cryostat, ins.camera],
-        events=lambda: events(frames, [ins.cryostat, ins.camera], [ins.spectrograph.wavelength_axis]),
-        md={"spectrum": "image_total_spectrum"},
-    )
+    path = BeamPath("camera", l1, "in", lines_per_mm, centre_wavelength_nm, entrance_slit_um)
+    excitation = _excitation(ins, intensity_permille, repetition_rate_Hz)
+    return _spectra(ins, path, excitation, exposure_s, frames, "image_total_spectrum")
 
 
 @measurement_plan

@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal, Union
 from bluesky.utils import MsgGenerator
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from cryopl_bluesky.config import Settings, load_toml
 from cryopl_bluesky.devices.instruments import Instruments
 from cryopl_bluesky.plans.series import STEPS, temperature_series
+from cryopl_bluesky.settings_file import Settings, load_toml
 
 
 class Sample(Settings):
