@@ -187,3 +187,26 @@ def test_the_stop_document_says_why_a_run_failed(session, recorder: Recorder):
     (stop,) = recorder.of("stop")
     assert stop["exit_status"] == "fail"
     assert "hbt" in stop["reason"] and "overflow" in stop["reason"]
+
+
+@pytest.mark.parametrize("name", ["spectral_image", "g2"])
+def test_in_real_time_an_abort_does_not_wait_for_the_exposure(open_session, name):
+    session = open_session(speed=1.0)
+    arguments = {"exposure_s": 25.0, "frames": 2} if name == "spectral_image" else {"duration_s": 600.0}
+    started = threading.Event()
+    token = session.RE.subscribe(lambda kind, document: started.set() if kind == "start" else None)
+
+    def abort():
+        started.wait(60)
+        session.clock.sleep(1.0)
+        session.RE.abort("enough")
+
+    thread = threading.Thread(target=abort, daemon=True)
+    thread.start()
+    begun_s = session.clock.monotonic()
+    with pytest.raises(RunEngineInterrupted):
+        session.RE(getattr(plans, name)(session.instruments, **arguments))
+    thread.join(30)
+    session.RE.unsubscribe(token)
+    assert session.clock.monotonic() - begun_s < 24
+    assert is_safe(session)

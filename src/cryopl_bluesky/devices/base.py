@@ -6,6 +6,7 @@ read-backs. The hardware is touched by `set()` and `trigger()`, whose work runs 
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,9 @@ from ophyd import Device, Signal
 from ophyd.status import Status
 
 from cryopl_bluesky.devices.status import WorkStatus
-from cryopl_bluesky.drivers.errors import LimitError, check_limits
+from cryopl_bluesky.drivers.errors import InstrumentError, LimitError, check_limits
+
+log = logging.getLogger(__name__)
 
 REFRESH_TIMEOUT_S = 60.0
 _NUMPY_TYPES = {float: "<f8", int: "<i8", bool: "|b1"}
@@ -174,3 +177,42 @@ class Instrument(Device):
     def shutdown(self) -> None:
         """Make safe, then release the owner thread and the driver; the device cannot be used afterwards."""
         self._executor.shutdown(wait=False, cancel_futures=True)
+
+
+class Detector(Instrument):
+    """An instrument that takes data between stage and unstage.
+
+    A plan that is aborted unstages while data are being taken. They are given up then, and that is no failure:
+    otherwise every abort would be reported as a broken detector.
+    """
+
+    def __init__(self, prefix: str = "", *, name: str, **kwargs: Any):
+        self._given_up = False
+        super().__init__(prefix, name=name, **kwargs)
+
+    def stage(self) -> list[object]:
+        """Begin to take data."""
+        self._given_up = False
+        return super().stage()
+
+    def give_up(self) -> None:
+        """End the data taking that is under way, past the owner thread; part of `unstage`."""
+        self._given_up = True
+        self._interrupt()
+
+    def _interrupt(self) -> None:
+        """Make the driver call that takes data return at once (with an error)."""
+        raise NotImplementedError
+
+    def take(self, function: Callable[[], Any], timeout_s: float, what: str) -> Status:
+        """Like `submit`, for work that `give_up` may cut short."""
+
+        def unless_given_up() -> None:
+            try:
+                function()
+            except InstrumentError as error:
+                if not self._given_up:
+                    raise
+                log.info("%s: given up because the run ended: %s", what, error)
+
+        return self.submit(unless_given_up, timeout_s, what)

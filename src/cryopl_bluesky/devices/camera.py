@@ -17,7 +17,7 @@ from ophyd.device import Staged
 from ophyd.status import Status
 
 from cryopl_bluesky.clock import Clock
-from cryopl_bluesky.devices.base import Instrument, Quantity
+from cryopl_bluesky.devices.base import Detector, Quantity
 from cryopl_bluesky.devices.exposing import ExposureSequence
 from cryopl_bluesky.devices.frame_stream import FrameStream
 from cryopl_bluesky.drivers.camera import Roi
@@ -48,7 +48,7 @@ def frame_statistics(frame: npt.NDArray[np.uint16], full_scale_adu: int) -> tupl
     return float(total) / frame.size, float(highest), saturated
 
 
-class Camera(Instrument):
+class Camera(Detector):
     """The ZL41 Wave behind its driver.
 
     `trigger()` takes one frame; its Status finishes when the frame is in the HDF5 file of the run. Settings
@@ -240,16 +240,20 @@ class Camera(Instrument):
             log.warning("%s: arming failed, the first exposure will try again: %s", self.name, error)
 
     def unstage(self) -> list[object]:
-        """Disarm and close the file of the run.
+        """Disarm and close the file of the run; an exposure that still runs is given up.
 
         Raises:
             InstrumentError: the file could not be finished; acknowledged frames are readable all the same.
         """
         try:
+            self.give_up()
             self.call(self._finish, self._exposing_limit_s())
         finally:
             devices = super().unstage()
         return devices
+
+    def _interrupt(self) -> None:
+        self._driver.disarm()
 
     def _finish(self) -> None:
         self._exposures.cancel()
@@ -268,7 +272,7 @@ class Camera(Instrument):
         if self._staged is not Staged.yes:
             raise InstrumentError(self.name, "cannot expose while not staged: there is no file for the frame",
                                   "use stage_decorator, or a plan of this package")
-        return self.submit(self._expose, self._exposing_limit_s(), "expose")
+        return self.take(self._expose, self._exposing_limit_s(), "expose")
 
     def _exposing_limit_s(self) -> float:
         return 2 * (self.exposure_s.get() + _FRAME_MARGIN_S) + _DISK_LIMIT_S + 10.0

@@ -10,7 +10,7 @@ from ophyd import Kind
 from ophyd.status import Status
 
 from cryopl_bluesky.clock import Clock
-from cryopl_bluesky.devices.base import Instrument, Quantity
+from cryopl_bluesky.devices.base import Detector, Quantity
 from cryopl_bluesky.drivers.tagger_acquisition import Acquisition, AcquisitionSettings
 from cryopl_bluesky.drivers.tagger_acquisition import Kind as Recorded
 
@@ -32,7 +32,7 @@ def _value(quantity: Quantity) -> Any:
     return quantity.get()
 
 
-class Hbt(Instrument):
+class Hbt(Detector):
     """Time Tagger with two SPADs and the laser's sync.
 
     `trigger()` runs one acquisition of `duration_s` in which all measurements see the same photons. A decay
@@ -178,7 +178,7 @@ class Hbt(Instrument):
             allow_overflows=_value(self.allow_overflows),
         )
         timeout_s = 2.0 * settings.duration_s + _TIMEOUT_MARGIN_S
-        return self.submit(lambda: self._acquire(settings), timeout_s, f"acquire {settings.duration_s:g} s")
+        return self.take(lambda: self._acquire(settings), timeout_s, f"acquire {settings.duration_s:g} s")
 
     def _acquire(self, settings: AcquisitionSettings) -> None:
         self._store(self._driver.acquire(settings))
@@ -201,6 +201,14 @@ class Hbt(Instrument):
         ):
             if histogram is not None:
                 signal.put(histogram)
+
+    def unstage(self) -> list[object]:
+        """End an acquisition that still runs."""
+        self.give_up()
+        return super().unstage()
+
+    def _interrupt(self) -> None:
+        self._driver.stop()
 
     def stop(self, *, success: bool = False) -> None:
         """End a running acquisition; its Status fails."""

@@ -21,6 +21,7 @@ from cryopl_bluesky.plans.beam_path import (
     BeamPath,
     Excitation,
     check_beam_path,
+    darken,
     leave_safe,
     light_on,
     set_beam_path,
@@ -112,16 +113,15 @@ def _run(
             if quantity.get() != value:
                 yield from bps.abs_set(quantity, value, wait=True)
         start = {**start_document(ins, name, measurement, arguments), **measurement.md, **md}
-        return (yield from bpp.stage_wrapper(exposing(start), measurement.detectors))
+        # Dark before unstaging: closing files and giving up an exposure take time in which the sample needs no light.
+        lit = bpp.finalize_wrapper(exposing(start), lambda: darken(ins))
+        return (yield from bpp.stage_wrapper(lit, measurement.detectors))
 
     def exposing(start: Metadata) -> MsgGenerator[str]:
         # The laser takes a second to come up safely; a run lasts as long as its exposures.
         if measurement.excitation is not None:
             yield from light_on(ins, measurement.excitation)
-        uid = yield from bpp.run_wrapper(exposures(), md=start)
-        # Before unstaging: the sample gets no dose while files are being closed.
-        yield from leave_safe(ins)
-        return uid
+        return (yield from bpp.run_wrapper(exposures(), md=start))
 
     def exposures() -> MsgGenerator[None]:
         yield from measurement.events()
