@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from cryopl_bluesky import plans
 
 if TYPE_CHECKING:
     from bluesky.utils import MsgGenerator
+    from tiled.client.container import Container
 
     from cryopl_bluesky.devices.instruments import Instruments
 
@@ -40,3 +41,34 @@ def bound_plans(ins: Instruments) -> dict[str, Callable[..., MsgGenerator[Any]]]
 def device_names(ins: Instruments) -> dict[str, Any]:
     """All devices by name."""
     return {instrument.name: instrument for instrument in ins}
+
+
+class LazyCatalog:
+    """`cat` at the prompt: the Tiled client, asked for only when it is used.
+
+    The prompt need not wait until the catalog is open, and a client whose server went away is replaced.
+
+    Args:
+        client: gives the client; waits until there is one.
+    """
+
+    def __init__(self, client: Callable[[], Container]):
+        self._client = client
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client(), name)
+
+    def __getitem__(self, key: Any) -> Any:
+        return self._client()[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._client())
+
+    def __len__(self) -> int:
+        return len(self._client())
+
+    def __dir__(self) -> list[str]:
+        return dir(self._client())
+
+    def __repr__(self) -> str:
+        return repr(self._client())

@@ -39,8 +39,9 @@ DELIVERY_TIMEOUT_S = 60.0
 class Session:
     """Opens a profile on a data folder; close it, or use it as a context manager.
 
-    The catalog opens in the background while the instruments connect. Nothing waits for it but who asks for
-    it: the documents go to the journal first, and from there to the catalog when it is there.
+    The catalog opens in the background once the instruments are connected (importing Tiled takes seconds). Nothing
+    waits for it but who asks for it: the documents go to the journal first, and from there to the catalog when it is
+    there.
 
     Args:
         profile: which microscope.
@@ -60,8 +61,6 @@ class Session:
     def __init__(self, profile: Profile, data_dir: str | Path | None = None, operator: Operator | None = None):
         self.profile = profile
         self.folder = DataFolder.at(data_dir or profile.data_dir or "cryopl-data").create()
-        self._background = ThreadPoolExecutor(max_workers=1, thread_name_prefix="open-catalog")
-        self._catalog: Future[Catalog] = self._background.submit(open_catalog, self.folder)
         self._closed = False
         self.lab, self.clock, vendors = _lab_of(profile)
         try:
@@ -69,9 +68,12 @@ class Session:
                 profile, vendors, self.clock, self.folder.root, operator or ConsoleOperator(self.clock)
             )
         except BaseException:
-            self._close_foundations()
+            if self.lab is not None:
+                self.lab.uninstall()
             raise
         atexit.register(self.close)
+        self._background = ThreadPoolExecutor(max_workers=1, thread_name_prefix="open-catalog")
+        self._catalog: Future[Catalog] = self._background.submit(open_catalog, self.folder)
         self._delivered = delivered_list(self.folder)
         self.feeder = Feeder(
             self.folder.journal, lambda: self.catalog.connect(), on_delivered=self._delivered.add
@@ -118,8 +120,8 @@ class Session:
 
     @property
     def cat(self) -> Container:
-        """Tiled client of all runs, newest last: `cat[-1]`, `cat.search(...)`."""
-        return self.catalog.client
+        """Tiled client of all runs, newest last: `cat[-1]`, `cat.search(...)`; waits until the catalog is open."""
+        return self.catalog.connect()
 
     def close(self) -> None:
         """Make the instruments safe, deliver the last documents, close everything. May be called twice."""
@@ -136,9 +138,6 @@ class Session:
                 instrument.shutdown()
             except Exception as error:  # noqa: BLE001 - the others must still be closed; all are safe already
                 log.warning("%s did not close cleanly: %s", instrument.name, error)
-        self._close_foundations()
-
-    def _close_foundations(self) -> None:
         self._background.shutdown(wait=True)
         if self._catalog.exception() is None:
             self._catalog.result().close()
@@ -156,10 +155,10 @@ class Session:
         from bluesky import plan_stubs as bps
         from bluesky import plans as bp
 
-        from cryopl_bluesky.session.namespace import bound_plans, device_names
+        from cryopl_bluesky.session.namespace import LazyCatalog, bound_plans, device_names
 
         return {
-            "session": self, "RE": self.RE, "cat": self.cat, "bp": bp, "bps": bps, "mv": bps.mv,
+            "session": self, "RE": self.RE, "cat": LazyCatalog(lambda: self.cat), "bp": bp, "bps": bps, "mv": bps.mv,
             **device_names(self.instruments), **bound_plans(self.instruments),
         }
 
