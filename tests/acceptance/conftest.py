@@ -37,13 +37,17 @@ class Recorder:
 
 @pytest.fixture(scope="module")
 def open_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Session]]:
-    """Opens sessions on the virtual lab; all are closed at the end of the module."""
+    """Opens sessions on the virtual lab, one at a time; the last is closed at the end of the module."""
     opened: list[Session] = []
 
-    def open_one(**bench: Any) -> Session:
+    def open_one(operator: Any = None, flips: str = "mff", **bench: Any) -> Session:
         while opened:  # the Andor libraries are one per process, as on the real PC
             opened.pop().close()
-        opened.append(Session(sim_profile(**bench), tmp_path_factory.mktemp("data")))
+        profile = sim_profile(**bench)
+        if flips != "mff":
+            settings = profile.l5_flip.model_copy(update={"driver": flips})
+            profile = profile.model_copy(update={"l5_flip": settings})
+        opened.append(Session(profile, tmp_path_factory.mktemp("data"), operator))
         return opened[-1]
 
     yield open_one

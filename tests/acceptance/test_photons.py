@@ -9,6 +9,7 @@ from cryopl_bluesky import plans
 from cryopl_bluesky.analysis.g2 import pulsed_g2
 from cryopl_bluesky.catalog.load import load_measurement
 from cryopl_bluesky.catalog.queries import find_run
+from cryopl_bluesky.drivers.operator import OperatorAnswer
 from cryopl_bluesky.sim.light import expected_raw_g2_0, spad_light
 
 RECORDED = Path(__file__).parents[1] / "data" / "picoquant" / "hydraharp_v10_t3.ptu"
@@ -28,6 +29,28 @@ def test_the_g2_plan_on_real_photons_of_a_single_emitter(open_session):
     assert run.data["hbt_spad2_counts"][0] == pytest.approx(46559, rel=0.01)
     result = pulsed_g2(run.data["hbt_g2_histogram"][0], 4000, 400.0, side_peaks=1000)
     assert result.g2_0_raw == pytest.approx(0.281, abs=0.085)
+
+
+class Scripted:
+    """An operator who does what is asked; records it like the one at the terminal."""
+
+    def __init__(self):
+        self.answers: list[OperatorAnswer] = []
+
+    def ask(self, instrument, question, choices):
+        answer = "done" if "done" in choices else "out"
+        self.answers.append(OperatorAnswer(instrument, question, answer, "A. Smith", 1.0))
+        return answer
+
+
+def test_what_the_operator_did_by_hand_is_in_the_run(open_session):
+    session = open_session(operator=Scripted(), flips="manual", speed=1000.0)
+    session.lab.bench.optics.l5_in = True  # the operator's hand
+    run = _g2_run(session, duration_s=1.0)
+    answers = run.start["operator_answers"]
+    assert answers[-1]["instrument"] == "l5_flip"
+    assert "INTO the beam" in answers[-1]["question"]
+    assert answers[-1]["operator"] == "A. Smith"
 
 
 def test_the_single_emitter_sample_shows_the_antibunching_that_was_put_in(open_session):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 from cryopl_bluesky.devices.base import Instrument
+from cryopl_bluesky.drivers.operator import Operator
 
 if TYPE_CHECKING:
     from cryopl_bluesky.devices.camera import Camera
@@ -31,6 +32,7 @@ class Instruments:
         l1_flip: wide field or focused excitation.
         l5_flip: whole image into the slit, or image on the slit.
         microscope: manual optics and calibration.
+        operator: who moves the manual parts; the answers given go into every start document.
         default_repetition_rate_Hz: laser rate of a plan that does not name one.
         default_intensity_permille: laser intensity of a plan that does not name one.
     """
@@ -43,6 +45,7 @@ class Instruments:
     l1_flip: FlipMount
     l5_flip: FlipMount
     microscope: Microscope
+    operator: Operator
     default_repetition_rate_Hz: float
     default_intensity_permille: float
 

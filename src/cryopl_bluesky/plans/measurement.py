@@ -6,7 +6,7 @@ import functools
 import inspect
 import platform
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Concatenate, ParamSpec
 
 from bluesky import plan_stubs as bps
@@ -156,6 +156,7 @@ def start_document(ins: Instruments, name: str, measurement: Measurement, argume
             "intensity_permille": excitation.intensity_permille,
             "wavelength_nm": float(ins.laser.wavelength_nm.get()),
         },
+        "operator_answers": [asdict(answer) for answer in ins.operator.answers],
         "calibration": {},
         "versions": versions(),
     }

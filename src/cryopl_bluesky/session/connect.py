@@ -181,6 +181,7 @@ def connect(
     devices: Mapping[str, Any] = {name: attempt.result() for name, attempt in attempts.items()}
     return Instruments(
         **devices,
+        operator=operator,
         default_repetition_rate_Hz=profile.laser.repetition_rate_Hz,
         default_intensity_permille=profile.laser.intensity_permille,
     )
