@@ -43,9 +43,6 @@ def main() -> None:
         errors.print(f"[bold red]error:[/bold red] {text}", highlight=False)
         logging.getLogger(__name__).debug("details", exc_info=True)
         sys.exit(1)
-    except KeyboardInterrupt:
-        errors.print("Ended by the operator. The instruments are safe; what was recorded is kept.")
-        sys.exit(130)
 
 
 @contextmanager
@@ -57,7 +54,7 @@ def _session(profile: str, data: Path | None) -> Iterator[Session]:
     settings = load_profile(profile)
     try:
         with console.status("connecting the instruments ..."):
-            session = Session(settings, data)
+            session = Session(settings, _folder(profile, data))
     except ConnectionFailedError as error:
         table = Table("instrument", "problem", "what to do", title=f"profile {profile}: not all instruments answer")
         for problem in error.problems:
@@ -68,7 +65,18 @@ def _session(profile: str, data: Path | None) -> Iterator[Session]:
         _log_to(session.folder.root / "cryopl.log")
         for run in session.recovered:
             console.print(f"run {run.uid[:8]} of an earlier session was interrupted; it is closed now and kept")
-        yield session
+        try:
+            yield session
+        except KeyboardInterrupt:
+            errors.print("Ended by the operator. The laser is locked; what was recorded is kept.")
+            raise typer.Exit(130) from None
+
+
+def _folder(profile: str, data: Path | None) -> Path:
+    """The data folder: as asked for, else the profile's, else `cryopl-data` here."""
+    from cryopl_bluesky.config import load_profile
+
+    return data or Path(load_profile(profile).data_dir or DEFAULT_FOLDER)
 
 
 def _log_to(path: Path) -> None:
@@ -78,7 +86,10 @@ def _log_to(path: Path) -> None:
 
 
 @app.command()
-def demo(data: Annotated[Path, typer.Option("--data", help="folder of the data")] = DEMO_FOLDER) -> None:
+def demo(
+    profile: ProfileOption = "sim",
+    data: Annotated[Path, typer.Option("--data", help="folder of the data")] = DEMO_FOLDER,
+) -> None:
     """A night at five temperatures in the virtual lab, and its picture: night.png."""
     from importlib.resources import as_file, files
 
@@ -89,7 +100,7 @@ def demo(data: Annotated[Path, typer.Option("--data", help="folder of the data")
 
     with as_file(files("cryopl_bluesky") / "profiles" / "sim" / "demo.toml") as path:
         recipe = load_recipe(path)
-    with _session("sim", data) as session:
+    with _session(profile, data) as session:
         runs = run_recipe(session, recipe, console)
         console.print("drawing the night ...")
         picture = data / "night.png"
@@ -128,6 +139,7 @@ def run(
 
 @app.command()
 def runs(
+    profile: ProfileOption = "sim",
     data: DataOption = None,
     number: Annotated[int, typer.Option("--number", "-n", help="how many, newest last")] = 40,
 ) -> None:
@@ -135,7 +147,7 @@ def runs(
     from cryopl_bluesky.catalog.access import read_catalog
     from cryopl_bluesky.catalog.queries import runs_table
 
-    with read_catalog(data or DEFAULT_FOLDER) as catalog:
+    with read_catalog(_folder(profile, data)) as catalog:
         table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
         for column in ("scan", "uid", "started", "measurement", "K", "sample", "series", "events", "ended"):
             table.add_column(column, no_wrap=column not in ("sample", "series"), overflow="ellipsis")
@@ -152,6 +164,7 @@ def runs(
 def show(
     target: Annotated[str, typer.Argument(help="run or series: start of its uid, a scan number, or 'last'")],
     png: Annotated[Path, typer.Option("--png", help="picture to write")],
+    profile: ProfileOption = "sim",
     data: DataOption = None,
 ) -> None:
     """Draw a run or a whole series from the catalog."""
@@ -160,7 +173,7 @@ def show(
     from cryopl_bluesky.figures.night import save_figure
     from cryopl_bluesky.figures.runs import draw_run, draw_series
 
-    with read_catalog(data or DEFAULT_FOLDER) as catalog:
+    with read_catalog(_folder(profile, data)) as catalog:
         found = load_target(catalog.client, target)
         figure = draw_run(found[0]) if len(found) == 1 else draw_series(found)
         save_figure(figure, png)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -167,3 +168,32 @@ def test_the_prompt_has_the_names(tmp_path, environment):
                            capture_output=True, text=True, timeout=120)
     assert "camera spectral_image" in found.stdout, found.stdout + found.stderr
     assert found.returncode == 0
+
+
+def test_the_start_up_module_holds_the_names(tmp_path, environment):
+    script = "import cryopl_bluesky.startup as s; print(s.RE(s.dark(exposure_s=0.1, frames=1))); s.session.close()"
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120,
+                           env={**environment, "CRYOPL_DATA": str(tmp_path / "data")})
+    assert found.returncode == 0, found.stderr
+    assert len(list((tmp_path / "data" / "journal").glob("*.jsonl"))) == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C cannot be sent to one process on Windows")
+def test_control_c_ends_an_unattended_night_safely(tmp_path, environment):
+    recipe = _recipe(tmp_path)
+    recipe.write_text(recipe.read_text().replace("frames = 1", "frames = 100000"))
+    data = tmp_path / "data"
+    process = subprocess.Popen([*CRYOPL, "run", str(recipe), "--data", str(data)], env=environment, text=True,
+                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    deadline_s = time.monotonic() + 60
+    while not any('"event"' in path.read_text() for path in (data / "journal").glob("*.jsonl")):
+        assert process.poll() is None and time.monotonic() < deadline_s
+        time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "The laser is locked; what was recorded is kept" in err
+    assert "Traceback" not in err
+    with read_catalog(data) as catalog:
+        (row,) = runs_table(catalog.client)
+    assert row.exit_status == "abort"

@@ -45,7 +45,7 @@ class Session:
 
     Args:
         profile: which microscope.
-        data_dir: folder of the data; None = the profile's, or `cryopl-data` in the present folder.
+        data_dir: folder of the data.
         operator: who is asked about parts that are moved by hand.
 
     Attributes:
@@ -58,9 +58,9 @@ class Session:
         ConnectionFailedError: names every instrument that could not be reached, and the remedy.
     """
 
-    def __init__(self, profile: Profile, data_dir: str | Path | None = None, operator: Operator | None = None):
+    def __init__(self, profile: Profile, data_dir: str | Path, operator: Operator | None = None):
         self.profile = profile
-        self.folder = DataFolder.at(data_dir or profile.data_dir or "cryopl-data").create()
+        self.folder = DataFolder.at(data_dir).create()
         self._closed = False
         self.lab, self.clock, vendors = _lab_of(profile)
         try:
