@@ -23,7 +23,7 @@ def _state(session):
         ("spectral_image", {"lines_per_mm": 700.0}, ["lines_per_mm=700", "600", "choose one of"]),
         ("spectral_image", {"exposure_s": 1000.0}, ["exposure_s=1000", "maximum of 30", "choose 30 or less"]),
         ("spectral_image", {"exposure_s": -1.0}, ["exposure_s=-1", "greater than 0"]),
-        ("spectral_image", {"expsure_s": 1.0}, ["expsure_s"]),
+        ("spectral_image", {"expsure_s": 1.0}, ["expsure_s", "it takes exposure_s"]),
         ("spectral_image", {"frames": 0}, ["frames=0", "1"]),
         ("spectral_image", {"intensity_permille": 1500.0}, ["intensity_permille=1500", "1000"]),
         ("spectral_image", {"repetition_rate_Hz": 3.3333e6}, ["repetition", "3333", "nearest"]),
@@ -44,7 +44,7 @@ def _state(session):
 )
 def test_a_bad_argument_is_refused_before_anything_moves(session, name, arguments, words):
     before = _state(session)
-    with pytest.raises((LimitError, TypeError)) as caught:
+    with pytest.raises(LimitError) as caught:
         session.RE(getattr(plans, name)(session.instruments, **arguments))
     for word in words:
         assert word in str(caught.value), str(caught.value)

@@ -208,6 +208,8 @@ class Detector(Instrument):
         """Like `submit`, for work that `give_up` may cut short."""
 
         def unless_given_up() -> None:
+            if self._given_up:
+                return
             try:
                 function()
             except InstrumentError as error:

@@ -70,11 +70,13 @@ def measurement_plan(
 
     @functools.wraps(describe)
     def plan(ins: Instruments, *args: P.args, **kwargs: P.kwargs) -> MsgGenerator[str]:
-        bound = inspect.signature(describe).bind(ins, *args, **kwargs).arguments
-        bound.pop(next(iter(bound)))
-        md: Metadata = bound.pop("md", None) or {}
         try:
+            bound = inspect.signature(describe).bind(ins, *args, **kwargs).arguments
+            bound.pop(next(iter(bound)))
+            md: Metadata = bound.pop("md", None) or {}
             values = arguments.model_validate(bound).model_dump()
+        except TypeError as error:
+            raise LimitError(name, str(error), f"it takes {', '.join(arguments.model_fields)}") from error
         except ValidationError as error:
             raise LimitError(name, describe_problems(error, arguments)) from error
         measurement = describe(ins, **values)  # pyright: ignore[reportCallIssue]
