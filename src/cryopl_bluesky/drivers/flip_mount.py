@@ -71,8 +71,8 @@ class MotorFlipMount:
         except Exception as error:  # pylablib passes on whatever its backend raises
             raise NotConnectedError(
                 self.name, f"flip mount {self._connection!r} cannot be opened: {error}",
-                "check USB cable and the serial number in the profile, and close Thorlabs Kinesis; "
-                'or set driver = "manual"',
+                "install Thorlabs Kinesis, which brings the USB driver, and close it; check the USB cable and the "
+                'serial number in the profile; or set driver = "manual"',
             ) from error
 
     def close(self) -> None:
