@@ -108,7 +108,7 @@ def test_an_abort_from_another_thread(session, recorder: Recorder, name):
     _check(session, recorder, {"abort"})
 
 
-@pytest.mark.parametrize("name", ["spectral_image", "trpl_map"])
+@pytest.mark.parametrize("name", list(LONG))
 def test_control_c_pauses_and_then_aborts(session, recorder: Recorder, name):
     recorder.clear()
 
