@@ -67,11 +67,12 @@ def measurement_plan(
     """
     name = describe.__name__
     arguments = _arguments_model(describe)
+    signature = inspect.signature(describe)
 
     @functools.wraps(describe)
     def plan(ins: Instruments, *args: P.args, **kwargs: P.kwargs) -> MsgGenerator[str]:
         try:
-            bound = inspect.signature(describe).bind(ins, *args, **kwargs).arguments
+            bound = signature.bind(ins, *args, **kwargs).arguments
             bound.pop(next(iter(bound)))
             md: Metadata = bound.pop("md", None) or {}
             values = arguments.model_validate(bound).model_dump()
@@ -85,6 +86,10 @@ def measurement_plan(
 
     plan.arguments = arguments  # pyright: ignore[reportAttributeAccessIssue]
     plan.__annotations__ = {**describe.__annotations__, "return": MsgGenerator[str]}
+    # What help shows: a plan, not the description that it is made from.
+    plan.__signature__ = signature.replace(  # pyright: ignore[reportAttributeAccessIssue]
+        return_annotation=MsgGenerator[str]
+    )
     return plan  # pyright: ignore[reportReturnType]
 
 

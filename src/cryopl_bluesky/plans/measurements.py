@@ -18,10 +18,8 @@ from cryopl_bluesky.plans.beam_path import BeamPath, Excitation, check_wavelengt
 from cryopl_bluesky.plans.exposures import event, events, wavelength_scan
 from cryopl_bluesky.plans.measurement import Measurement, Metadata, measurement_plan
 
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Wavelength = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=1)]
-Picoseconds = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+PositiveInt = Annotated[int, Field(ge=1)]
 Permille = Annotated[float, Field(ge=0, le=1000)]
 Lens = Literal["in", "out"]
 
@@ -74,11 +72,11 @@ def _photon_settings(
 @measurement_plan
 def widefield_image(
     ins: Instruments,
-    exposure_s: Seconds = 0.2,
-    frames: Count = 1,
+    exposure_s: Positive = 0.2,
+    frames: PositiveInt = 1,
     l1: Lens = "in",
     intensity_permille: Permille | None = None,
-    repetition_rate_Hz: Seconds | None = None,
+    repetition_rate_Hz: Positive | None = None,
     md: Metadata | None = None,
 ) -> Measurement:
     """Photoluminescence image of the sample (mirror in the turret, entrance slit wide open).
@@ -104,14 +102,14 @@ def widefield_image(
 @measurement_plan
 def spectral_image(
     ins: Instruments,
-    exposure_s: Seconds = 1.0,
-    centre_wavelength_nm: Wavelength = 525.0,
-    frames: Count = 1,
-    lines_per_mm: Seconds = 600.0,
-    entrance_slit_um: Seconds = 50.0,
+    exposure_s: Positive = 1.0,
+    centre_wavelength_nm: Positive = 525.0,
+    frames: PositiveInt = 1,
+    lines_per_mm: Positive = 600.0,
+    entrance_slit_um: Positive = 50.0,
     l1: Lens = "in",
     intensity_permille: Permille | None = None,
-    repetition_rate_Hz: Seconds | None = None,
+    repetition_rate_Hz: Positive | None = None,
     md: Metadata | None = None,
 ) -> Measurement:
     """Spectra along the acquisition line: rows are positions, columns are wavelengths.
@@ -136,14 +134,14 @@ def spectral_image(
 @measurement_plan
 def total_spectrum(
     ins: Instruments,
-    exposure_s: Seconds = 1.0,
-    centre_wavelength_nm: Wavelength = 525.0,
-    frames: Count = 1,
-    lines_per_mm: Seconds = 600.0,
-    entrance_slit_um: Seconds = 50.0,
+    exposure_s: Positive = 1.0,
+    centre_wavelength_nm: Positive = 525.0,
+    frames: PositiveInt = 1,
+    lines_per_mm: Positive = 600.0,
+    entrance_slit_um: Positive = 50.0,
     l1: Lens = "in",
     intensity_permille: Permille | None = None,
-    repetition_rate_Hz: Seconds | None = None,
+    repetition_rate_Hz: Positive | None = None,
     md: Metadata | None = None,
 ) -> Measurement:
     """Spectrum of all light of the image (L5 focuses the image into the slit; rows are no positions).
@@ -168,15 +166,15 @@ def total_spectrum(
 @measurement_plan
 def decay(
     ins: Instruments,
-    duration_s: Seconds = 10.0,
-    wavelength_nm: Wavelength = 525.0,
-    binwidth_ps: Picoseconds = 50,
-    lines_per_mm: Seconds = 600.0,
-    entrance_slit_um: Seconds = 100.0,
-    exit_slit_um: Seconds = 100.0,
+    duration_s: Positive = 10.0,
+    wavelength_nm: Positive = 525.0,
+    binwidth_ps: PositiveInt = 50,
+    lines_per_mm: Positive = 600.0,
+    entrance_slit_um: Positive = 100.0,
+    exit_slit_um: Positive = 100.0,
     l1: Lens = "in",
     intensity_permille: Permille | None = None,
-    repetition_rate_Hz: Seconds | None = None,
+    repetition_rate_Hz: Positive | None = None,
     md: Metadata | None = None,
 ) -> Measurement:
     """Time-resolved photoluminescence at one wavelength: a decay histogram per SPAD.
@@ -207,18 +205,18 @@ def decay(
 @measurement_plan
 def trpl_map(
     ins: Instruments,
-    start_nm: Wavelength = 466.0,
-    stop_nm: Wavelength = 546.0,
-    step_nm: Wavelength = 1.0,
-    dwell_s: Seconds = 10.0,
+    start_nm: Positive = 466.0,
+    stop_nm: Positive = 546.0,
+    step_nm: Positive = 1.0,
+    dwell_s: Positive = 10.0,
     order: Literal["ascending", "interleaved"] = "ascending",
-    binwidth_ps: Picoseconds = 100,
-    lines_per_mm: Seconds = 600.0,
-    entrance_slit_um: Seconds = 100.0,
-    exit_slit_um: Seconds = 100.0,
+    binwidth_ps: PositiveInt = 100,
+    lines_per_mm: Positive = 600.0,
+    entrance_slit_um: Positive = 100.0,
+    exit_slit_um: Positive = 100.0,
     l1: Lens = "in",
     intensity_permille: Permille | None = None,
-    repetition_rate_Hz: Seconds | None = None,
+    repetition_rate_Hz: Positive | None = None,
     md: Metadata | None = None,
 ) -> Measurement:
     """Decays across the line: one event, with its read-back wavelength, at every step.
@@ -264,17 +262,17 @@ def trpl_map(
 @measurement_plan
 def g2(
     ins: Instruments,
-    duration_s: Seconds = 60.0,
-    wavelengths_nm: Annotated[list[Wavelength], Field(min_length=1)] = [525.0],  # noqa: B006 - never changed
-    binwidth_ps: Picoseconds = 1000,
+    duration_s: Positive = 60.0,
+    wavelengths_nm: Annotated[list[Positive], Field(min_length=1)] = [525.0],  # noqa: B006 - never changed
+    binwidth_ps: PositiveInt = 1000,
     side_peaks: Annotated[int, Field(ge=1, le=1000)] = 20,
-    decay_binwidth_ps: Picoseconds = 100,
-    lines_per_mm: Seconds = 600.0,
-    entrance_slit_um: Seconds = 100.0,
-    exit_slit_um: Seconds = 100.0,
+    decay_binwidth_ps: PositiveInt = 100,
+    lines_per_mm: Positive = 600.0,
+    entrance_slit_um: Positive = 100.0,
+    exit_slit_um: Positive = 100.0,
     l1: Lens = "in",
     intensity_permille: Permille | None = None,
-    repetition_rate_Hz: Seconds | None = None,
+    repetition_rate_Hz: Positive | None = None,
     md: Metadata | None = None,
 ) -> Measurement:
     """Photon correlation of the two SPADs, spectrally selected; the decays of the same photons come along.
@@ -318,8 +316,8 @@ def g2(
 @measurement_plan
 def dark(
     ins: Instruments,
-    exposure_s: Seconds = 1.0,
-    frames: Count = 10,
+    exposure_s: Positive = 1.0,
+    frames: PositiveInt = 10,
     md: Metadata | None = None,
 ) -> Measurement:
     """Dark frames and SPAD dark rates: laser locked, shutter closed, exit port at the camera.
