@@ -150,6 +150,8 @@ class HbtSettings(Settings):
         input_delays_ps: delays of SPAD 1, SPAD 2 and sync, from the channel-delay calibration.
         dead_time_ps: dead time set in the tagger for the SPADs.
         allow_overflows: accept data during which tags were lost.
+        ttbin: beside stored time tags, also write the vendor's own file for each acquisition.
+        tag_buffer: time tags that may wait in memory for the disk.
     """
 
     serial: str = ""
@@ -160,6 +162,8 @@ class HbtSettings(Settings):
     input_delays_ps: tuple[int, int, int] = (0, 0, 0)
     dead_time_ps: Annotated[int, Field(ge=0)] = 2100
     allow_overflows: bool = False
+    ttbin: bool = False
+    tag_buffer: Annotated[int, Field(ge=10_000)] = 8_000_000
 
 
 class FlipSettings(Settings):

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from cryopl_bluesky.devices.frame_compression import FrameCompressor
-from cryopl_bluesky.devices.frames import DATASET, FrameWriter, frame_path
+from cryopl_bluesky.devices.frames import DATASET, FrameWriter
+from cryopl_bluesky.devices.linked_dataset import dated_path
 from cryopl_bluesky.drivers.errors import InstrumentError
 
 SHAPE = (64, 48)
@@ -200,6 +201,6 @@ def test_an_existing_file_is_never_overwritten(tmp_path):
 
 
 def test_files_are_sorted_by_day():
-    path = frame_path(Path("data"), "camera", 1_800_000_000.0, "0123456789ab")
+    path = dated_path(Path("data") / "frames", "camera", 1_800_000_000.0, "0123456789ab")
     assert path.name == "camera_01234567.h5"
     assert path.parts[:2] == ("data", "frames") and len(path.parts) == 6

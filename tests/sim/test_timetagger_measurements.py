@@ -58,7 +58,8 @@ def test_histograms_equal_a_brute_force_count_of_the_same_tags(lab):
     inside = own[(own >= edges[0]) & (own < edges[-1])]
     np.testing.assert_array_equal(auto_g2.getData(), np.bincount((inside - edges[0]) // 50_000, minlength=41))
     edges = logs.getBinEdges()
-    np.testing.assert_array_equal(logs.getData(), np.histogram(pairs, edges)[0])
+    inside = pairs[pairs < edges[-1]]  # numpy counts the last edge as well
+    np.testing.assert_array_equal(logs.getData(), np.histogram(inside, edges)[0])
 
 
 def test_types_and_shapes(lab):

@@ -93,6 +93,8 @@ class RunDelivery:
         from bluesky_tiled_plugins import TiledWriter
         from bluesky_tiled_plugins.writing.tiled_writer import RunNormalizer
 
+        import cryopl_bluesky.catalog.tag_consolidator  # noqa: F401 - registers itself
+
         if self._replaces:
             remove_run(client, self.uid)
             self._replaces = False
@@ -117,12 +119,13 @@ class RunDelivery:
         run = self._run_writer
         if run is None:
             return
+        # What is outside first: a reader who sees a row finds its frame.
+        for resource in list(run._external_data_cache):
+            run._write_external_data(run._external_data_cache.pop(resource))
         for stream, rows in run._internal_data_cache.items():
             if rows:
                 run._write_internal_data(rows, desc_node=run._desc_nodes[stream])
                 rows.clear()
-        for resource in list(run._external_data_cache):
-            run._write_external_data(run._external_data_cache.pop(resource))
         self.documents_delivered = self.documents_read
 
     def _finish(self, client: Container, period_s: float, cancelled: Callable[[], bool]) -> None:

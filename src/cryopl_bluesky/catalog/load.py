@@ -100,6 +100,8 @@ def _load(run: Any, stream: str) -> RunData:
     events = min((len(values) for values in data.values()), default=0)
     if not stop and events:
         parts = dict(node.items())  # as long as the arrays are by now
+        events = min([events, *(part.shape[0] for key, part in parts.items() if key in specs)])
+        data = {key: values[:events] for key, values in data.items()}
     frames: dict[str, Any] = {}
     lengths = {"rows": events}
     for key, part in parts.items():

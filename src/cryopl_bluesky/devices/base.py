@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-from ophyd import Device, Signal
+from ophyd import Device, Kind, Signal
 from ophyd.status import Status
 
 from cryopl_bluesky.devices.status import WorkStatus
@@ -187,18 +187,18 @@ class Detector(Instrument):
     """
 
     def __init__(self, prefix: str = "", *, name: str, **kwargs: Any):
-        self._given_up = False
+        self._times_given_up = 0
         super().__init__(prefix, name=name, **kwargs)
-
-    def stage(self) -> list[object]:
-        """Begin to take data."""
-        self._given_up = False
-        return super().stage()
 
     def give_up(self) -> None:
         """End the data taking that is under way, past the owner thread; part of `unstage`."""
-        self._given_up = True
+        self._times_given_up += 1
         self._interrupt()
+
+    def settings(self) -> dict[str, Any]:
+        """What data are taken with: all configuration by name, for the file of the data."""
+        signals = (getattr(self, name) for name in self.component_names)
+        return {signal.attr_name: signal.get() for signal in signals if signal.kind is Kind.config}
 
     def _interrupt(self) -> None:
         """Make the driver call that takes data return at once (with an error)."""
@@ -206,15 +206,16 @@ class Detector(Instrument):
 
     def take(self, function: Callable[[], Any], timeout_s: float, what: str) -> Status:
         """Like `submit`, for work that `give_up` may cut short."""
+        before = self._times_given_up
 
         def unless_given_up() -> None:
-            if self._given_up:
+            if self._times_given_up != before:
                 return
             try:
                 function()
             except InstrumentError as error:
-                if not self._given_up:
+                if self._times_given_up == before:
                     raise
-                log.info("%s: given up because the run ended: %s", what, error)
+                log.info("%s: given up because the run ended or was paused: %s", what, error)
 
         return self.submit(unless_given_up, timeout_s, what)

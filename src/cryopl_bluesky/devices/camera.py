@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from bluesky.protocols import StreamAsset
 from ophyd import Component as Cpt
-from ophyd import Kind, Signal
+from ophyd import Signal
 from ophyd.device import Staged
 from ophyd.status import Status
 
@@ -280,18 +280,13 @@ class Camera(Detector):
     def _expose(self) -> None:
         exposure = self._exposures.take(self.exposure_s.get())
         self._put_frames_expected()
-        wait_for_disk = self._stream.add(exposure, self._settings)
+        wait_for_disk = self._stream.add(exposure, self.settings)
         mean_adu, max_adu, saturated_px = frame_statistics(exposure.frame.image, self.full_scale_adu.get())
         wait_for_disk()
         self.mean_adu.put(mean_adu)
         self.max_adu.put(max_adu)
         self.saturated_px.put(saturated_px)
         self.frame_time_s.put(exposure.unix_time_s)
-
-    def _settings(self) -> dict[str, Any]:
-        """What frames are taken with: all configuration by name, for the file."""
-        signals = (getattr(self, name) for name in self.component_names)
-        return {signal.attr_name: signal.get() for signal in signals if signal.kind is Kind.config}
 
     def pause(self) -> None:
         """The RunEngine was paused: a frame exposed ahead will not count when it resumes."""

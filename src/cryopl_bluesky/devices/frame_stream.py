@@ -11,7 +11,8 @@ from typing import Any
 from bluesky.protocols import StreamAsset
 
 from cryopl_bluesky.devices.exposing import Exposure
-from cryopl_bluesky.devices.frames import DATASET, FrameWriter, frame_path
+from cryopl_bluesky.devices.frames import DATASET, FrameWriter
+from cryopl_bluesky.devices.linked_dataset import LinkedDataset, dated_path
 from cryopl_bluesky.drivers.errors import InstrumentTimeoutError
 
 _DISK_LIMIT_S = 30.0
@@ -29,8 +30,8 @@ class FrameStream:
     def __init__(self, instrument: str, data_key: str, data_dir: Path):
         self._instrument, self._data_key, self._data_dir = instrument, data_key, data_dir
         self._writer: FrameWriter | None = None
-        self._resource: dict[str, Any] = {}
-        self._recorded = self._linked = 0
+        self._link: LinkedDataset | None = None
+        self._recorded = 0
 
     @property
     def has_file(self) -> bool:
@@ -44,7 +45,7 @@ class FrameStream:
 
     def begin(self) -> None:
         """Forget the previous run."""
-        self._resource, self._recorded, self._linked = {}, 0, 0
+        self._link, self._recorded = None, 0
 
     def add(self, exposure: Exposure, settings: Callable[[], Mapping[str, Any]]) -> Callable[[], None]:
         """Hand a frame to the file.
@@ -91,31 +92,18 @@ class FrameStream:
         Yields:
             (name, document) pairs; the RunEngine fills in run, descriptor and sequence numbers.
         """
-        stop = self._recorded if index is None else min(index, self._recorded)
-        if stop <= self._linked:
-            return
-        if self._linked == 0:
-            yield "stream_resource", {**self._resource}  # pyright: ignore[reportReturnType]
-        uid = self._resource["uid"]
-        yield "stream_datum", {
-            "uid": f"{uid}/{self._linked}", "stream_resource": uid, "descriptor": "",
-            "indices": {"start": self._linked, "stop": stop}, "seq_nums": {"start": 0, "stop": 0},
-        }
-        self._linked = stop
+        if self._link is not None:
+            yield from self._link.documents(self._recorded if index is None else min(index, self._recorded))
 
     def _open(self, exposure: Exposure, settings: Mapping[str, Any]) -> FrameWriter:
-        uid = str(uuid.uuid4())
-        path = frame_path(self._data_dir, self._instrument, exposure.unix_time_s, uid).absolute()
+        path = dated_path(
+            self._data_dir / "frames", self._instrument, exposure.unix_time_s, str(uuid.uuid4())
+        ).absolute()
         columns = {"trigger_time_s": "s"}
         if exposure.frame.timestamp_s is not None:
             columns["camera_time_s"] = "s"
         height, width = exposure.frame.image.shape
         writer = FrameWriter(path, (height, width), instrument=self._instrument, settings=settings,
                              columns=columns)
-        self._resource = {
-            "uid": uid, "data_key": self._data_key, "mimetype": "application/x-hdf5",
-            # Not percent-encoded: Tiled takes the path of a URI as it stands.
-            "uri": f"file://localhost/{path.as_posix().lstrip('/')}",
-            "parameters": {"dataset": DATASET, "chunk_shape": [1, height, width], "swmr": True},
-        }
+        self._link = LinkedDataset(path, DATASET, self._data_key, (1, height, width))
         return writer

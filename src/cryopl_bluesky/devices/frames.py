@@ -8,20 +8,18 @@ means flushed to the operating system: such a frame survives the end of this pro
 
 from __future__ import annotations
 
-import errno
 import logging
 import queue
-import shutil
 import threading
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from cryopl_bluesky.devices.disk_space import RESERVE_BYTES, check_room
 from cryopl_bluesky.devices.frame_compression import LZ4_LEVEL, FrameCompressor
 from cryopl_bluesky.drivers.errors import InstrumentError
 
@@ -32,17 +30,10 @@ DATASET = "/entry/data/data"
 
 _QUEUED_FRAMES = 16
 _COMPRESSORS = 2
-_RESERVE_BYTES = 256 << 20
 _COLUMN_CHUNK = 512
 
 Frame = npt.NDArray[np.uint16]
 _Job = tuple["Future[bytes]", dict[str, float], "Future[int]"]
-
-
-def frame_path(data_dir: Path, instrument: str, unix_time_s: float, uid: str) -> Path:
-    """Where a new file goes: `frames/YYYY/MM/DD/<instrument>_<first 8 of uid>.h5`, in local time."""
-    day = datetime.fromtimestamp(unix_time_s).strftime("%Y/%m/%d")
-    return data_dir / "frames" / day / f"{instrument}_{uid[:8]}.h5"
 
 
 class FrameWriter:
@@ -63,7 +54,7 @@ class FrameWriter:
 
     def __init__(
         self, path: Path, shape: tuple[int, int], *, instrument: str, settings: Mapping[str, Any],
-        columns: Mapping[str, str], reserve_bytes: int = _RESERVE_BYTES,
+        columns: Mapping[str, str], reserve_bytes: int = RESERVE_BYTES,
     ):
         self.path, self.shape = path, shape
         self._instrument, self._reserve_bytes = instrument, reserve_bytes
@@ -170,8 +161,7 @@ class FrameWriter:
     def _write(self, packed: bytes, values: dict[str, float]) -> None:
         if self._failure is not None:
             raise self._failure
-        if shutil.disk_usage(self.path.parent).free < self._reserve_bytes + len(packed):
-            raise OSError(errno.ENOSPC, f"less than {self._reserve_bytes >> 20} MiB would remain free")
+        check_room(self.path.parent, len(packed), self._reserve_bytes)
         index = self._written
         for name, column in self._columns.items():
             column.resize(index + 1, axis=0)

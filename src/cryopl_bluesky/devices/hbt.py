@@ -1,7 +1,9 @@
-"""The interferometer: count rates, decay histograms and the g2 histogram of two SPADs on a Time Tagger."""
+"""The interferometer: count rates, histograms and time tags of two SPADs on a Time Tagger."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +13,7 @@ from ophyd.status import Status
 
 from cryopl_bluesky.clock import Clock
 from cryopl_bluesky.devices.base import Detector, Quantity
+from cryopl_bluesky.devices.tag_stream import TagStream
 from cryopl_bluesky.drivers.tagger_acquisition import Acquisition, AcquisitionSettings
 from cryopl_bluesky.drivers.tagger_acquisition import Kind as Recorded
 
@@ -23,8 +26,10 @@ RECORD: dict[str, frozenset[Recorded]] = {
     "g2": frozenset({"rates", "g2"}),
     "decay+g2": frozenset({"rates", "decay", "g2"}),
 }
+_TAGS: frozenset[Recorded] = frozenset({"tags"})
 _PS_PER_S = 1e12
 _TIMEOUT_MARGIN_S = 60.0
+_CLOSE_TIMEOUT_S = 30.0
 
 
 def _value(quantity: Quantity) -> Any:
@@ -40,10 +45,16 @@ class Hbt(Detector):
     the repetition rate or the bin width makes it cover one laser period. The g2 histogram counts pairs by
     t(SPAD 2) - t(SPAD 1), bin i centred at (i - g2_bins // 2) bin widths.
 
+    With `store_tags` the time tags themselves go to one file per run (`tags`, a stream of its own); an event says
+    which of them are its: `first_tag` up to, not including, `stop_tag`.
+
     Args:
         driver: opened driver.
         name: device name.
         clock: time of the session.
+        data_dir: folder of the session's data.
+        ttbin: also write the vendor's own file beside each acquisition with `store_tags`.
+        tag_buffer: time tags that may wait in memory for the disk.
     """
 
     duration_s = Cpt(
@@ -79,6 +90,7 @@ class Hbt(Detector):
     g2_bins = Cpt(
         Quantity, dtype=int, value=8_001, limits=(1, 10_000_000), kind="config", write="_apply_g2_bins"
     )
+    store_tags = Cpt(Quantity, dtype=bool, value=False, kind="config", write="_apply_store_tags")
     expect_sync = Cpt(Quantity, dtype=bool, value=True, kind="config", write="_keep")
     allow_overflows = Cpt(Quantity, dtype=bool, value=False, kind="config", write="_keep")
     serial = Cpt(Quantity, dtype=str, kind="config")
@@ -103,12 +115,21 @@ class Hbt(Detector):
     spad2_counts = Cpt(Quantity, dtype=int, kind="normal")
     capture_duration_s = Cpt(Quantity, dtype=float, units="s", precision=6, kind="normal")
     overflows = Cpt(Quantity, dtype=int, kind="normal")
+    stop_reason = Cpt(Quantity, dtype=str, kind="normal")
+    ttbin_file = Cpt(Quantity, dtype=str, kind="omitted")
+    first_tag = Cpt(Quantity, dtype=int, kind="omitted")
+    stop_tag = Cpt(Quantity, dtype=int, kind="omitted")
     decay_spad1 = Cpt(Quantity, dtype="<i8", shape=(1,), units="counts", kind="normal")
     decay_spad2 = Cpt(Quantity, dtype="<i8", shape=(1,), units="counts", kind="normal")
     g2_histogram = Cpt(Quantity, dtype="<i8", shape=(1,), units="counts", kind="normal")
 
-    def __init__(self, driver: TimeTagger, *, name: str, clock: Clock, **kwargs: Any):
+    def __init__(
+        self, driver: TimeTagger, *, name: str, clock: Clock, data_dir: Path, ttbin: bool = False,
+        tag_buffer: int = 8_000_000, **kwargs: Any,
+    ):
         self._driver, self._clock = driver, clock
+        self._ttbin, self._tag_buffer = ttbin, tag_buffer
+        self.tags = TagStream(name, data_dir, clock)
         super().__init__(name=name, **kwargs)
         self._apply_record(_value(self.record))
 
@@ -141,6 +162,12 @@ class Hbt(Detector):
             signal.kind = Kind.normal if kind in kinds else Kind.omitted
         return record
 
+    def _apply_store_tags(self, store: bool) -> bool:
+        for signal in (self.first_tag, self.stop_tag):
+            signal.kind = Kind.normal if store else Kind.omitted
+        self.ttbin_file.kind = Kind.normal if store and self._ttbin else Kind.omitted
+        return store
+
     def _apply_repetition_rate(self, repetition_rate_Hz: float) -> float:
         applied_Hz = self._driver.set_repetition_rate(repetition_rate_Hz)
         self._cover_one_period(applied_Hz, _value(self.decay_binwidth_ps))
@@ -165,23 +192,47 @@ class Hbt(Detector):
 
     # --- acquisition --------------------
 
+    def stage(self) -> list[object]:
+        """Begin the data of a run."""
+        self.tags.begin_run()
+        return super().stage()
+
     def trigger(self) -> Status:
         """Acquire for `duration_s`; the Status finishes when the data are in the signals."""
+        stores = _value(self.store_tags)
         settings = AcquisitionSettings(
             duration_s=_value(self.duration_s),
             decay_binwidth_ps=_value(self.decay_binwidth_ps),
             decay_bins=_value(self.decay_bins),
             g2_binwidth_ps=_value(self.g2_binwidth_ps),
             g2_bins=_value(self.g2_bins),
-            kinds=RECORD[_value(self.record)],
+            kinds=RECORD[_value(self.record)] | (_TAGS if stores else frozenset()),
             expect_sync=_value(self.expect_sync),
             allow_overflows=_value(self.allow_overflows),
+            tag_buffer=self._tag_buffer,
         )
         timeout_s = 2.0 * settings.duration_s + _TIMEOUT_MARGIN_S
-        return self.take(lambda: self._acquire(settings), timeout_s, f"acquire {settings.duration_s:g} s")
+        work = self._acquire_with_tags if stores else self._acquire
+        return self.take(lambda: work(settings), timeout_s, f"acquire {settings.duration_s:g} s")
 
     def _acquire(self, settings: AcquisitionSettings) -> None:
         self._store(self._driver.acquire(settings))
+
+    def _acquire_with_tags(self, settings: AcquisitionSettings) -> None:
+        self.tags.open(self._driver.channels, self.settings)
+        if self._ttbin:
+            settings = replace(settings, ttbin_path=str(self.tags.ttbin_path()))
+            self.ttbin_file.put(settings.ttbin_path)
+        try:
+            data = self._driver.acquire(settings, self.tags.put)
+        finally:
+            self.tags.flush()
+        first, stop = self.tags.end_acquisition(
+            begin_ps=data.begin_ps, capture_ps=round(data.capture_duration_s * _PS_PER_S), overflows=data.overflows
+        )
+        self.first_tag.put(first)
+        self.stop_tag.put(stop)
+        self._store(data)
 
     def _store(self, data: Acquisition) -> None:
         for key in (
@@ -192,6 +243,7 @@ class Hbt(Detector):
             "spad2_counts",
             "capture_duration_s",
             "overflows",
+            "stop_reason",
         ):
             getattr(self, key).put(getattr(data, key))
         for signal, histogram in (
@@ -203,9 +255,24 @@ class Hbt(Detector):
                 signal.put(histogram)
 
     def unstage(self) -> list[object]:
-        """End an acquisition that still runs."""
+        """End an acquisition that still runs, and complete the file of its tags.
+
+        Raises:
+            InstrumentError: the file could not be completed; tags that were flushed are readable all the same.
+        """
+        try:
+            self.give_up()
+            self.call(self.tags.close, _CLOSE_TIMEOUT_S)
+        finally:
+            devices = super().unstage()
+        return devices
+
+    def pause(self) -> None:
+        """The RunEngine was paused, and the laser is off: what is being counted will be counted anew."""
         self.give_up()
-        return super().unstage()
+
+    def resume(self) -> None:
+        """The RunEngine goes on; nothing to do, it triggers again."""
 
     def _interrupt(self) -> None:
         self._driver.stop()

@@ -9,13 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cryopl_bluesky.drivers.errors import InstrumentError, LimitError, check_limits
+from cryopl_bluesky.drivers.tag_tap import TagBlock, TagTap
 
-Kind = Literal["rates", "decay", "g2"]
+Kind = Literal["rates", "decay", "g2", "tags"]
 
 PS_PER_S = 1e12
 _FULL = np.iinfo(np.int32).max
 _SYNC_TOLERANCE = 1e-3
 _MOST_BINS = 10_000_000
+DURATION = "duration"
+"""Stop reason of an acquisition that ran for the whole of its duration."""
 
 
 @dataclass(frozen=True)
@@ -28,9 +31,11 @@ class AcquisitionSettings:
         decay_bins: number of their bins.
         g2_binwidth_ps: bin width of the correlation histogram.
         g2_bins: number of its bins; odd numbers are symmetric about zero delay.
-        kinds: "rates" always comes with the others.
+        kinds: "rates" always comes with the others; "tags" = the time tags themselves.
         expect_sync: the laser should run; its measured rate is checked against the setting.
         allow_overflows: accept lost tags (their number is in the result) instead of failing.
+        tag_buffer: time tags that may wait in memory for the disk.
+        ttbin_path: also write the vendor's own file there; "" = do not.
     """
 
     duration_s: float
@@ -41,6 +46,8 @@ class AcquisitionSettings:
     kinds: frozenset[Kind] = frozenset({"rates"})
     expect_sync: bool = True
     allow_overflows: bool = False
+    tag_buffer: int = 8_000_000
+    ttbin_path: str = ""
 
     def check(self, instrument: str) -> None:
         """Refuse settings that cannot be measured.
@@ -56,6 +63,7 @@ class AcquisitionSettings:
         check_limits(instrument, "decay_bins", self.decay_bins, 1, _MOST_BINS)
         check_limits(instrument, "g2_binwidth_ps", self.g2_binwidth_ps, 1, 1e12, "ps")
         check_limits(instrument, "g2_bins", self.g2_bins, 1, _MOST_BINS)
+        check_limits(instrument, "tag_buffer", self.tag_buffer, 10_000, 1e9)
         unknown = set(self.kinds) - set(get_args(Kind))
         if unknown:
             raise LimitError(
@@ -80,6 +88,8 @@ class Acquisition:
         decay_spad1: (decay_bins,) counts by time since the laser pulse, or None.
         decay_spad2: same for SPAD 2.
         g2: (g2_bins,) pairs by delay SPAD 2 - SPAD 1, bin i centred at (i - g2_bins//2) bin widths, or None.
+        stop_reason: why it ended: "duration", or what `until` said.
+        begin_ps: device time of its begin, if time tags were recorded, else 0.
     """
 
     spad1_counts: int
@@ -92,6 +102,8 @@ class Acquisition:
     decay_spad1: NDArray[np.int64] | None
     decay_spad2: NDArray[np.int64] | None
     g2: NDArray[np.int64] | None
+    stop_reason: str = DURATION
+    begin_ps: int = 0
 
 
 class RunningAcquisition:
@@ -130,7 +142,8 @@ class RunningAcquisition:
         # The vendor's measurements end when they are collected: references are kept here.
         self._together = vendor.SynchronizedMeasurements(tagger)
         proxy = self._together.getTagger()
-        self._counts = vendor.Countrate(proxy, [spad1, spad2, sync])
+        self._channels = [spad1, spad2, sync]
+        self._counts = vendor.Countrate(proxy, self._channels)
         self._monitor = vendor.Countrate(proxy, [monitor])
         self._decays: list[Any] = []
         if "decay" in settings.kinds:
@@ -142,6 +155,10 @@ class RunningAcquisition:
         if "g2" in settings.kinds:
             # First channel = stop: delays are SPAD 2 - SPAD 1.
             self._g2 = vendor.Correlation(proxy, spad2, spad1, settings.g2_binwidth_ps, settings.g2_bins)
+        self._tap = None
+        if "tags" in settings.kinds:
+            self._tap = TagTap(vendor, proxy, self._channels, settings.tag_buffer, instrument)
+        self._ttbin = vendor.FileWriter(proxy, settings.ttbin_path, self._channels) if settings.ttbin_path else None
         self._together.startFor(round(settings.duration_s * PS_PER_S))
 
     def is_running(self) -> bool:
@@ -149,8 +166,32 @@ class RunningAcquisition:
         return bool(self._together.isRunning())
 
     def stop(self) -> None:
-        """End it now."""
+        """End it now; the data up to here stay readable."""
         self._together.stop()
+
+    def close(self) -> None:
+        """Close the vendor's file, if there is one."""
+        writer, self._ttbin = self._ttbin, None
+        if writer is not None:
+            writer.stop()
+            del writer  # the vendor completes the file when its writer is collected
+
+    def fetch_tags(self) -> TagBlock | None:
+        """The time tags since the last call; None when they are not recorded."""
+        return None if self._tap is None else self._tap.fetch()
+
+    def counts(self) -> tuple[int, int]:
+        """Clicks of SPAD 1 and SPAD 2 up to now."""
+        first, second, _ = self._counts.getCountsTotal()
+        return int(first), int(second)
+
+    def decays(self) -> list[NDArray[np.int64]]:
+        """The decay histograms up to now; empty when they are not recorded."""
+        return [self._histogram("decay", decay) for decay in self._decays]
+
+    def g2(self) -> NDArray[np.int64] | None:
+        """The g2 histogram up to now; None when it is not recorded."""
+        return None if self._g2 is None else self._histogram("g2", self._g2)
 
     def sync_rate_Hz(self) -> tuple[float, int]:
         """Laser rate up to now and the number of divided pulses it comes from.
@@ -185,8 +226,11 @@ class RunningAcquisition:
                 "set the same repetition_rate_Hz for the laser and the interferometer",
             )
 
-    def read(self) -> Acquisition:
-        """The data.
+    def read(self, stop_reason: str = DURATION) -> Acquisition:
+        """The data, once all tags were fetched.
+
+        Args:
+            stop_reason: why it ended.
 
         Raises:
             InstrumentError: tags were lost without leave, a histogram is full, or the sync is wrong.
@@ -209,7 +253,9 @@ class RunningAcquisition:
                 "photons arrive but no sync passes the conditional filter",
                 "check the conditional filter and the sync's trigger level",
             )
-        decays = [self._histogram("decay", decay) for decay in self._decays] or [None, None]
+        if self._tap is not None:
+            self._tap.check_complete(dict(zip(self._channels, (first, second, filtered), strict=True)))
+        decays = self.decays() or [None, None]
         return Acquisition(
             spad1_counts=first,
             spad2_counts=second,
@@ -220,7 +266,9 @@ class RunningAcquisition:
             overflows=overflows,
             decay_spad1=decays[0],
             decay_spad2=decays[1],
-            g2=None if self._g2 is None else self._histogram("g2", self._g2),
+            g2=self.g2(),
+            stop_reason=stop_reason,
+            begin_ps=0 if self._tap is None else self._tap.begin_ps,
         )
 
     def _histogram(self, what: str, measurement: Any) -> NDArray[np.int64]:

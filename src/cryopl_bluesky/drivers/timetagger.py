@@ -18,7 +18,13 @@ from cryopl_bluesky.drivers.errors import (
     NotConnectedError,
     check_limits,
 )
-from cryopl_bluesky.drivers.tagger_acquisition import Acquisition, AcquisitionSettings, RunningAcquisition
+from cryopl_bluesky.drivers.tagger_acquisition import (
+    DURATION,
+    Acquisition,
+    AcquisitionSettings,
+    RunningAcquisition,
+)
+from cryopl_bluesky.drivers.tagger_counting import Counting, TagSink, Until
 from cryopl_bluesky.drivers.tagger_setup import ChannelSettings, forward_log_line, import_vendor_module
 
 __all__ = ["ChannelSettings", "TimeTagger", "import_vendor_module"]
@@ -28,9 +34,6 @@ _LEVEL_TOLERANCE_V = 0.02
 _SYNC_TIMEOUT_MS = 5_000
 _MONITOR_HZ = 1e5
 _MOST_DIVIDER = 65_535
-_POLL_S = 0.01
-_EARLY_LOOK_S = 0.1
-_OVERTIME_S = 5.0
 
 
 class TimeTagger:
@@ -225,11 +228,14 @@ class TimeTagger:
 
     # --- acquisition --------------------
 
-    def start(self, settings: AcquisitionSettings) -> None:
+    def start(self, settings: AcquisitionSettings) -> RunningAcquisition:
         """Start one synchronised acquisition and return at once.
 
         Args:
             settings: duration and what to record.
+
+        Returns:
+            The acquisition, under way.
 
         Raises:
             LimitError: a setting is outside its limits.
@@ -241,7 +247,7 @@ class TimeTagger:
             self._refuse_while_running("an acquisition")
             self._stopped.clear()
             tagger.clearOverflows()
-            self._running = RunningAcquisition(
+            running = RunningAcquisition(
                 self._vendor,
                 tagger,
                 settings,
@@ -253,6 +259,8 @@ class TimeTagger:
                 monitor_divider=tagger.getEventDivider(self.monitor),
                 repetition_rate_Hz=self.repetition_rate_Hz,
             )
+            self._running = running
+            return running
 
     def _refuse_while_running(self, what: str) -> None:
         if self.is_running():
@@ -274,8 +282,11 @@ class TimeTagger:
             if self._running is not None:
                 self._running.stop()
 
-    def result(self) -> Acquisition:
+    def result(self, stop_reason: str = DURATION) -> Acquisition:
         """Data of the acquisition that has ended.
+
+        Args:
+            stop_reason: why it ended.
 
         Raises:
             InstrumentError: none was made, it still runs, tags were lost, a histogram is full, or the sync is
@@ -286,17 +297,22 @@ class TimeTagger:
                 raise InstrumentError(self.name, "there is no acquisition to read", "start one first")
             if self._running.is_running():
                 raise InstrumentError(self.name, "the acquisition still runs", "wait for its end")
-            acquisition = self._running.read()
+            acquisition = self._running.read(stop_reason)
             self._running = None
             return acquisition
 
-    def acquire(self, settings: AcquisitionSettings) -> Acquisition:
+    def acquire(
+        self, settings: AcquisitionSettings, on_tags: TagSink | None = None, until: Until | None = None
+    ) -> Acquisition:
         """Run one acquisition and wait for its data.
 
-        A laser rate that does not fit the setting is found after the first 0.1 s.
+        A laser rate that does not fit the setting is found after the first 0.1 s. However it ends, `on_tags` gets
+        all tags up to the end.
 
         Args:
             settings: duration and what to record.
+            on_tags: takes the time tags, on this thread, if `settings.kinds` has "tags".
+            until: decides whether enough was counted before the duration is over.
 
         Returns:
             Counts, rates, and the histograms asked for.
@@ -305,37 +321,18 @@ class TimeTagger:
             InstrumentTimeoutError: the tagger did not finish within 5 s after the expected end.
             InstrumentError: stopped from outside, or as `result`.
         """
-        self.start(settings)
+        running = self.start(settings)
+        counting = Counting(running, self.clock, self._stopped, self._lock, self.name, on_tags, until)
         try:
-            return self._wait_and_read(settings.duration_s)
+            reason = counting.wait()
+            return self.result(reason)
         except BaseException:
             self.stop()
             self._running = None
+            counting.fetch()
             raise
-
-    def _wait_and_read(self, duration_s: float) -> Acquisition:
-        begin_s = self.clock.monotonic()
-        early_s = min(_EARLY_LOOK_S, duration_s)
-        self._pause(early_s)
-        if duration_s > _EARLY_LOOK_S:
-            with self._lock:
-                if self._running is not None:
-                    self._running.check_sync()
-            self._pause(duration_s - (self.clock.monotonic() - begin_s))
-        while self.is_running():
-            late_s = self.clock.monotonic() - begin_s - duration_s
-            if late_s > _OVERTIME_S:
-                raise InstrumentTimeoutError(
-                    self.name,
-                    f"the acquisition of {duration_s:g} s is not done {late_s:.1f} s after its end",
-                    "no tags arrive: check the USB connection",
-                )
-            self._pause(_POLL_S)
-        return self.result()
-
-    def _pause(self, seconds: float) -> None:
-        if self.clock.wait(self._stopped, max(0.0, seconds)):
-            raise InstrumentError(self.name, "the acquisition was stopped before its end")
+        finally:
+            running.close()
 
     def count_rates(self, duration_s: float) -> Acquisition:
         """Count for a while, with or without laser.

@@ -11,6 +11,21 @@ from typing import Any
 
 from bluesky.utils import Msg, MsgGenerator, short_uid
 
+COLLECT_EVERY_S = 1.0
+"""Real seconds between two looks at what was written."""
+
+
+def declare(collecting: Sequence[Any]) -> MsgGenerator[None]:
+    """Announce the streams of what will be collected; after the run was opened."""
+    for source in collecting:
+        yield Msg("declare_stream", None, source, name=source.stream, collect=True)
+
+
+def collect(collecting: Sequence[Any]) -> MsgGenerator[None]:
+    """Link what was written since the last time."""
+    for source in collecting:
+        yield Msg("collect", source, name=source.stream, return_payload=False)
+
 
 def events(number: int, detectors: Sequence[Any], readings: Sequence[Any] = ()) -> MsgGenerator[None]:
     """Take `number` events in the primary stream.
@@ -24,13 +39,27 @@ def events(number: int, detectors: Sequence[Any], readings: Sequence[Any] = ()) 
         yield from event(detectors, readings)
 
 
-def event(detectors: Sequence[Any], readings: Sequence[Any] = ()) -> MsgGenerator[None]:
-    """Trigger all detectors, wait for all, and record one event of the primary stream."""
+def event(
+    detectors: Sequence[Any], readings: Sequence[Any] = (), collecting: Sequence[Any] = ()
+) -> MsgGenerator[None]:
+    """Trigger all detectors, wait for all, and record one event of the primary stream.
+
+    Args:
+        detectors: devices that are triggered together and read.
+        readings: signals that are only read.
+        collecting: what writes streams of its own meanwhile (declared with `declare`); linked about once a second,
+            so that the journal knows what is on disk whatever happens next.
+    """
     yield Msg("checkpoint")
     group = short_uid("expose")
     for detector in detectors:
         yield Msg("trigger", detector, group=group)
-    yield Msg("wait", None, group=group)
+    if collecting:
+        while not (yield Msg("wait", None, group=group, error_on_timeout=False, timeout=COLLECT_EVERY_S)):
+            yield from collect(collecting)
+        yield from collect(collecting)
+    else:
+        yield Msg("wait", None, group=group)
     yield Msg("create", None, name="primary")
     for device in (*detectors, *readings):
         yield Msg("read", device)
@@ -38,11 +67,12 @@ def event(detectors: Sequence[Any], readings: Sequence[Any] = ()) -> MsgGenerato
 
 
 def wavelength_scan(
-    spectrograph: Any, wavelengths_nm: Sequence[float], detectors: Sequence[Any], readings: Sequence[Any] = ()
+    spectrograph: Any, wavelengths_nm: Sequence[float], detectors: Sequence[Any], readings: Sequence[Any] = (),
+    collecting: Sequence[Any] = (),
 ) -> MsgGenerator[None]:
     """Take one event at each centre wavelength, in the order given."""
     for wavelength_nm in wavelengths_nm:
         group = short_uid("move")
         yield Msg("set", spectrograph.centre_wavelength_nm, wavelength_nm, group=group)
         yield Msg("wait", None, group=group)
-        yield from event(detectors, readings)
+        yield from event(detectors, readings, collecting)

@@ -27,6 +27,7 @@ from cryopl_bluesky.plans.beam_path import (
     set_beam_path,
     verify_light,
 )
+from cryopl_bluesky.plans.exposures import collect, declare
 from cryopl_bluesky.settings_file import describe_problems
 
 P = ParamSpec("P")
@@ -42,6 +43,7 @@ class Measurement:
         events: makes the messages between opening and closing the run.
         detectors: what is staged for the run.
         excitation: laser settings; None = the laser stays locked and the shutter closed.
+        collecting: what writes streams of its own during the events.
         configure: quantities of detectors to set before staging, as (quantity, value).
         md: what only this measurement adds to the start document.
     """
@@ -50,6 +52,7 @@ class Measurement:
     events: Callable[[], MsgGenerator[None]]
     detectors: list[Any]
     excitation: Excitation | None
+    collecting: list[Any] = field(default_factory=list)
     configure: list[tuple[Any, Any]] = field(default_factory=list)
     md: Metadata = field(default_factory=dict)
 
@@ -131,7 +134,9 @@ def _run(
         return (yield from bpp.run_wrapper(exposures(), md=start))
 
     def exposures() -> MsgGenerator[None]:
-        yield from measurement.events()
+        yield from declare(measurement.collecting)
+        # What was written before a failure is linked as well.
+        yield from bpp.finalize_wrapper(measurement.events(), lambda: collect(measurement.collecting))
         if measurement.excitation is not None:
             yield from verify_light(ins)
 

@@ -53,7 +53,7 @@ def _spectra(
 
 
 def _photon_settings(
-    ins: Instruments, record: str, duration_s: float, rate_Hz: float, binwidth_ps: int
+    ins: Instruments, record: str, duration_s: float, rate_Hz: float, binwidth_ps: int, store_tags: bool
 ) -> list[tuple[Any, Any]]:
     period_ps = 1e12 / rate_Hz
     if binwidth_ps > period_ps / 2:
@@ -61,6 +61,7 @@ def _photon_settings(
                          "choose a smaller bin width")
     return [
         (ins.hbt.record, record),
+        (ins.hbt.store_tags, store_tags),
         (ins.hbt.expect_sync, True),
         (ins.hbt.duration_s, duration_s),
         (ins.hbt.repetition_rate_Hz, rate_Hz),
@@ -175,6 +176,7 @@ def decay(
     l1: Lens = "in",
     intensity_permille: Permille | None = None,
     repetition_rate_Hz: Positive | None = None,
+    store_tags: bool = False,
     md: Metadata | None = None,
 ) -> Measurement:
     """Time-resolved photoluminescence at one wavelength: a decay histogram per SPAD.
@@ -190,15 +192,18 @@ def decay(
         l1: "in" for wide-field excitation, "out" for the focused spot.
         intensity_permille: laser intensity; None = the profile's.
         repetition_rate_Hz: laser rate; None = the profile's.
+        store_tags: keep the time tags themselves, in one file per run.
         md: more keys for the start document.
     """
     excitation = _excitation(ins, intensity_permille, repetition_rate_Hz)
+    tags = [ins.hbt.tags] if store_tags else []
     return Measurement(
         path=BeamPath("hbt", l1, "in", lines_per_mm, wavelength_nm, entrance_slit_um, exit_slit_um),
         excitation=excitation,
-        configure=_photon_settings(ins, "decay", duration_s, excitation.repetition_rate_Hz, binwidth_ps),
+        configure=_photon_settings(ins, "decay", duration_s, excitation.repetition_rate_Hz, binwidth_ps, store_tags),
         detectors=[ins.cryostat, ins.hbt],
-        events=lambda: event([ins.cryostat, ins.hbt], [ins.spectrograph.centre_wavelength_nm]),
+        collecting=tags,
+        events=lambda: event([ins.cryostat, ins.hbt], [ins.spectrograph.centre_wavelength_nm], tags),
     )
 
 
@@ -217,6 +222,7 @@ def trpl_map(
     l1: Lens = "in",
     intensity_permille: Permille | None = None,
     repetition_rate_Hz: Positive | None = None,
+    store_tags: bool = False,
     md: Metadata | None = None,
 ) -> Measurement:
     """Decays across the line: one event, with its read-back wavelength, at every step.
@@ -236,6 +242,7 @@ def trpl_map(
         l1: "in" for wide-field excitation, "out" for the focused spot.
         intensity_permille: laser intensity; None = the profile's.
         repetition_rate_Hz: laser rate; None = the profile's.
+        store_tags: keep the time tags themselves, in one file per run.
         md: more keys for the start document.
     """
     if stop_nm < start_nm:
@@ -247,13 +254,15 @@ def trpl_map(
     turret = ins.spectrograph.turret_of(lines_per_mm)
     for wavelength_nm in (start_nm, stop_nm):
         check_wavelength(ins, turret, wavelength_nm)
+    tags = [ins.hbt.tags] if store_tags else []
     return Measurement(
         path=BeamPath("hbt", l1, "in", lines_per_mm, wavelengths_nm[0], entrance_slit_um, exit_slit_um),
         excitation=excitation,
-        configure=_photon_settings(ins, "decay", dwell_s, excitation.repetition_rate_Hz, binwidth_ps),
+        configure=_photon_settings(ins, "decay", dwell_s, excitation.repetition_rate_Hz, binwidth_ps, store_tags),
         detectors=[ins.cryostat, ins.hbt],
+        collecting=tags,
         events=lambda: wavelength_scan(
-            ins.spectrograph, wavelengths_nm, [ins.cryostat, ins.hbt], [ins.spectrograph.centre_wavelength_nm]
+            ins.spectrograph, wavelengths_nm, [ins.cryostat, ins.hbt], [ins.spectrograph.centre_wavelength_nm], tags
         ),
         md={"num_points": len(wavelengths_nm)},
     )
@@ -273,6 +282,7 @@ def g2(
     l1: Lens = "in",
     intensity_permille: Permille | None = None,
     repetition_rate_Hz: Positive | None = None,
+    store_tags: bool = True,
     md: Metadata | None = None,
 ) -> Measurement:
     """Photon correlation of the two SPADs, spectrally selected; the decays of the same photons come along.
@@ -290,6 +300,7 @@ def g2(
         l1: "in" for wide-field excitation, "out" for the focused spot.
         intensity_permille: laser intensity; None = the profile's.
         repetition_rate_Hz: laser rate; None = the profile's.
+        store_tags: keep the time tags themselves, in one file per run.
         md: more keys for the start document.
     """
     excitation = _excitation(ins, intensity_permille, repetition_rate_Hz)
@@ -298,17 +309,19 @@ def g2(
     turret = ins.spectrograph.turret_of(lines_per_mm)
     for wavelength_nm in wavelengths_nm:
         check_wavelength(ins, turret, wavelength_nm)
+    tags = [ins.hbt.tags] if store_tags else []
     return Measurement(
         path=BeamPath("hbt", l1, "in", lines_per_mm, wavelengths_nm[0], entrance_slit_um, exit_slit_um),
         excitation=excitation,
         configure=[
-            *_photon_settings(ins, "decay+g2", duration_s, rate_Hz, decay_binwidth_ps),
+            *_photon_settings(ins, "decay+g2", duration_s, rate_Hz, decay_binwidth_ps, store_tags),
             (ins.hbt.g2_binwidth_ps, binwidth_ps),
             (ins.hbt.g2_bins, 2 * half_bins + 1),
         ],
         detectors=[ins.cryostat, ins.hbt],
+        collecting=tags,
         events=lambda: wavelength_scan(
-            ins.spectrograph, wavelengths_nm, [ins.cryostat, ins.hbt], [ins.spectrograph.centre_wavelength_nm]
+            ins.spectrograph, wavelengths_nm, [ins.cryostat, ins.hbt], [ins.spectrograph.centre_wavelength_nm], tags
         ),
     )
 
@@ -334,6 +347,7 @@ def dark(
         configure=[
             *_camera_settings(ins, exposure_s, frames),
             (ins.hbt.record, "rates"),
+            (ins.hbt.store_tags, False),
             (ins.hbt.expect_sync, False),
             (ins.hbt.duration_s, exposure_s),
         ],

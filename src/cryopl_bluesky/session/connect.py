@@ -122,7 +122,8 @@ class _Connector:
             repetition_rate_Hz=self._profile.laser.repetition_rate_Hz,
         )
         driver.open()
-        hbt = Hbt(driver, name="hbt", clock=self._clock, labels={"detectors"})
+        hbt = Hbt(driver, name="hbt", clock=self._clock, data_dir=self._data_dir, ttbin=settings.ttbin,
+                  tag_buffer=settings.tag_buffer, labels={"detectors"})
         hbt.allow_overflows.put(settings.allow_overflows)
         return hbt
 
