@@ -267,7 +267,7 @@ def test_the_runengine_never_replays_around_it(camera):
 
 
 def test_a_full_disk_fails_the_run_with_its_name(RE, docs, camera, monkeypatch):
-    monkeypatch.setattr("cryopl_bluesky.devices.frames.shutil.disk_usage",
+    monkeypatch.setattr("cryopl_bluesky.devices.disk_space.shutil.disk_usage",
                         lambda path: type("Usage", (), {"free": 1000}))
     with pytest.raises(FailedStatus) as failure:
         RE(run(camera, 1))

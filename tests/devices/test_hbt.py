@@ -22,12 +22,12 @@ from cryopl_bluesky.sim.timetagger import make_module
 
 
 @pytest.fixture
-def hbt():
+def hbt(tmp_path):
     bench = make_bench()
     light = Light()
     driver = TimeTagger(make_module(bench, lambda: light), bench.clock)
     driver.open()
-    device = Hbt(driver, name="hbt", clock=bench.clock)
+    device = Hbt(driver, name="hbt", clock=bench.clock, data_dir=tmp_path)
     device.refresh()
     yield device
     device.shutdown()

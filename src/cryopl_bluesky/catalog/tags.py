@@ -1,8 +1,8 @@
 """The time tags of a run, read in pieces: from the file when it is on this computer, else through Tiled.
 
-    >>> with open_tags(run) as tags:                                     # doctest: +SKIP
-    ...     for times_ps, channels in tags.chunks(acquisition=0):
-    ...         correlation.add(times_ps, channels)
+>>> with open_tags(run) as tags:                                     # doctest: +SKIP
+...     for times_ps, channels in tags.chunks(acquisition=0):
+...         correlation.add(times_ps, channels)
 """
 
 from __future__ import annotations
@@ -186,7 +186,7 @@ def _open_file(path: Path) -> Tags:
     import hdf5plugin  # noqa: F401 - brings the decompressor
 
     try:
-        file = h5py.File(path, "r", libver="latest", swmr=True)
+        file: Any = h5py.File(path, "r", libver="latest", swmr=True)
     except OSError as error:
         raise NoTagsError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
     if file.attrs.get("format") != FORMAT:

@@ -116,6 +116,7 @@ class Hbt(Detector):
     capture_duration_s = Cpt(Quantity, dtype=float, units="s", precision=6, kind="normal")
     overflows = Cpt(Quantity, dtype=int, kind="normal")
     stop_reason = Cpt(Quantity, dtype=str, kind="normal")
+    tag_file = Cpt(Quantity, dtype=str, kind="omitted")
     ttbin_file = Cpt(Quantity, dtype=str, kind="omitted")
     first_tag = Cpt(Quantity, dtype=int, kind="omitted")
     stop_tag = Cpt(Quantity, dtype=int, kind="omitted")
@@ -163,7 +164,7 @@ class Hbt(Detector):
         return record
 
     def _apply_store_tags(self, store: bool) -> bool:
-        for signal in (self.first_tag, self.stop_tag):
+        for signal in (self.tag_file, self.first_tag, self.stop_tag):
             signal.kind = Kind.normal if store else Kind.omitted
         self.ttbin_file.kind = Kind.normal if store and self._ttbin else Kind.omitted
         return store
@@ -219,7 +220,7 @@ class Hbt(Detector):
         self._store(self._driver.acquire(settings))
 
     def _acquire_with_tags(self, settings: AcquisitionSettings) -> None:
-        self.tags.open(self._driver.channels, self.settings)
+        self.tag_file.put(str(self.tags.open(self._driver.channels, self.settings)))
         if self._ttbin:
             settings = replace(settings, ttbin_path=str(self.tags.ttbin_path()))
             self.ttbin_file.put(settings.ttbin_path)

@@ -48,12 +48,15 @@ class TagStream:
         self._file: TagFile | None = None
         self._links: list[LinkedDataset] = []
 
-    def open(self, channels: Mapping[str, ChannelSettings], settings: Callable[[], Mapping[str, Any]]) -> None:
+    def open(self, channels: Mapping[str, ChannelSettings], settings: Callable[[], Mapping[str, Any]]) -> Path:
         """An acquisition begins; the first one of a run makes the file.
 
         Args:
             channels: settings of the inputs by role.
             settings: further settings, asked for when the file is made.
+
+        Returns:
+            The file.
 
         Raises:
             InstrumentError: the file cannot be made.
@@ -64,6 +67,7 @@ class TagStream:
             self._links = [LinkedDataset(path, dataset, key, (_READ_TAGS,), MIMETYPE)
                            for key, (dataset, _, _) in self._keys.items()]
         self._file.begin()
+        return self._file.path
 
     def put(self, block: TagBlock) -> None:
         """Append tags; see `TagFile.put`."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from cryopl_bluesky.sim.timetagger import correlations, enums, iterators, measurements, tagger
+from cryopl_bluesky.sim.timetagger import correlations, enums, file_writer, iterators, measurements, tagger
 from cryopl_bluesky.sim.timetagger.parameters import HbtParameters
 from cryopl_bluesky.sim.timetagger.source import LightLike
 from cryopl_bluesky.sim.timetagger.stream import TagStream
@@ -28,6 +28,7 @@ _NAMES = {
     tagger: ("TimeTaggerSource", "TimeTaggerBase", "TimeTaggerHardware", "TimeTagger"),
     iterators: ("IteratorBase", "SynchronizedMeasurements", "DelayedChannel", "Combiner"),
     measurements: ("Counter", "CounterData", "Countrate", "TimeTagStream", "TimeTagStreamBuffer"),
+    file_writer: ("FileWriter",),
     correlations: ("Histogram", "Correlation", "HistogramLogBins", "HistogramLogBinsData", "StartStop"),
 }
 _IN_USE = (
