@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -76,3 +77,11 @@ def is_safe(session: Session) -> bool:
 def data_of(session: Session) -> Path:
     """The session's data folder."""
     return session.folder.root
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """Of a process with a home of its own."""
+    home = tmp_path / "home"
+    home.mkdir()
+    return {**os.environ, "HOME": str(home), "USERPROFILE": str(home), "TILED_PROFILES": str(home / "profiles")}

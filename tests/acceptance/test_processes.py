@@ -1,7 +1,6 @@
 """More than one process: watching a measurement, a session that is killed, an instrument PC without instruments."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -15,40 +14,9 @@ from cryopl_bluesky.catalog.access import read_catalog
 from cryopl_bluesky.catalog.load import load_measurement
 from cryopl_bluesky.catalog.queries import find_run, runs_table
 
+from .measuring import measuring, wait_for
+
 CRYOPL = [sys.executable, "-m", "cryopl_bluesky"]
-
-
-@pytest.fixture
-def environment(tmp_path: Path) -> dict[str, str]:
-    home = tmp_path / "home"
-    home.mkdir()
-    return {**os.environ, "HOME": str(home), "USERPROFILE": str(home), "TILED_PROFILES": str(home / "profiles")}
-
-
-def _measuring(data: Path, environment, plan: str, speed: float) -> subprocess.Popen:
-    script = f"""
-        from cryopl_bluesky import plans
-        from cryopl_bluesky.config import load_profile
-        from cryopl_bluesky.session import Session
-
-        profile = load_profile("sim")
-        profile = profile.model_copy(update={{"bench": profile.bench.model_copy(update={{"speed": {speed}}})}})
-        session = Session(profile, {str(data)!r})
-        session.cat
-        session.RE.subscribe(lambda name, doc: print(name, doc.get("seq_num", ""), flush=True))
-        session.RE(plans.{plan})
-        session.close()
-    """
-    return subprocess.Popen([sys.executable, "-c", textwrap.dedent(script)], env=environment, text=True,
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-
-
-def _wait_for(process: subprocess.Popen, line: str) -> None:
-    assert process.stdout is not None
-    for found in process.stdout:
-        if found.strip() == line:
-            return
-    raise AssertionError(f"the session ended before {line!r}: {process.stderr.read()[-2000:]}")
 
 
 def _cryopl(*arguments: str, environment) -> subprocess.CompletedProcess:
@@ -57,9 +25,9 @@ def _cryopl(*arguments: str, environment) -> subprocess.CompletedProcess:
 
 def test_a_second_process_lists_and_reads_a_run_while_it_goes_on_and_after_a_kill(tmp_path, environment):
     data = tmp_path / "data"
-    process = _measuring(data, environment, "spectral_image(session.instruments, exposure_s=0.4, frames=400)", 1.0)
+    process = measuring(data, environment, "spectral_image(session.instruments, exposure_s=0.4, frames=400)", 1.0)
     try:
-        _wait_for(process, "event 3")
+        wait_for(process, "event 3")
         seen_s = time.monotonic()
         with read_catalog(data) as catalog:
             while True:
@@ -82,7 +50,7 @@ def test_a_second_process_lists_and_reads_a_run_while_it_goes_on_and_after_a_kil
     written = [json.loads(line) for line in journal.read_text().splitlines() if line.endswith("}")]
     events = [d for d in written if d["name"] == "event" and "camera_mean_adu" in d["doc"]["data"]]
 
-    again = _measuring(data, environment, "dark(session.instruments, exposure_s=0.1, frames=1)", 1000.0)
+    again = measuring(data, environment, "dark(session.instruments, exposure_s=0.1, frames=1)", 1000.0)
     _, err = again.communicate(timeout=120)
     assert again.returncode == 0, err
     with read_catalog(data) as catalog:
@@ -94,7 +62,7 @@ def test_a_second_process_lists_and_reads_a_run_while_it_goes_on_and_after_a_kil
 
 def test_databroker_opens_the_folder(tmp_path, environment):
     data = tmp_path / "data"
-    process = _measuring(data, environment, "dark(session.instruments, exposure_s=0.1, frames=1)", 1000.0)
+    process = measuring(data, environment, "dark(session.instruments, exposure_s=0.1, frames=1)", 1000.0)
     _, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     script = "import databroker; cat = databroker.from_profile('cryopl'); print(cat[-1].metadata['start']['plan_name'])"

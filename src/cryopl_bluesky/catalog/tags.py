@@ -39,19 +39,14 @@ class TagAcquisition:
     Attributes:
         first_tag: index of its first tag.
         stop_tag: index of the one after its last.
-        capture_s: true duration; None for an acquisition that was interrupted.
+        capture_s: true duration.
         overflows: how often the buffer overflowed.
     """
 
     first_tag: int
     stop_tag: int
-    capture_s: float | None
+    capture_s: float
     overflows: int
-
-    @property
-    def complete(self) -> bool:
-        """Whether it ended as it should."""
-        return self.capture_s is not None
 
 
 @dataclass(frozen=True)
@@ -60,13 +55,15 @@ class Tags:
 
     Attributes:
         channels: settings of the inputs by role: spad1, spad2 and sync.
-        acquisitions: in the order of the events; the last one may be interrupted.
+        acquisitions: those that ended as they should, one for each event of the run.
+        interrupted: (first, stop) indices of tags that belong to no event: the run was paused or ended there.
         losses: stretches in which tags were lost, as far as the file is at hand.
         number: of all tags.
     """
 
     channels: Mapping[str, ChannelSettings]
     acquisitions: tuple[TagAcquisition, ...]
+    interrupted: tuple[tuple[int, int], ...]
     losses: tuple[Loss, ...]
     number: int
 
@@ -198,12 +195,16 @@ def _open_file(path: Path) -> Tags:
                        int(row["overflows"]))
         for row in file[ACQUISITIONS][:]
     ]
-    ended = acquisitions[-1].stop_tag if acquisitions else 0
-    if number > ended:
-        acquisitions.append(TagAcquisition(ended, number, None, 0))
     channels = {role: ChannelSettings(**{name: value.item() for name, value in group.attrs.items()})
                 for role, group in file[CHANNEL_SETTINGS].items()}
-    return _FileTags(channels, tuple(acquisitions), _losses(file[LOSSES][:]), number, file)
+    return _FileTags(channels, tuple(acquisitions), _gaps(acquisitions, number), _losses(file[LOSSES][:]), number, file)
+
+
+def _gaps(acquisitions: list[TagAcquisition], number: int) -> tuple[tuple[int, int], ...]:
+    """Ranges of tags between and behind the acquisitions."""
+    ends = [0, *(part.stop_tag for part in acquisitions)]
+    begins = [*(part.first_tag for part in acquisitions), number]
+    return tuple((end, begin) for end, begin in zip(ends, begins, strict=True) if end < begin)
 
 
 def _losses(rows: NDArray[np.void]) -> tuple[Loss, ...]:
@@ -231,7 +232,4 @@ def _open_catalog(run: Any, times: Any, numbers: Any) -> Tags:
     columns = ("first_tag", "stop_tag", "capture_duration_s", "overflows")
     rows = zip(*(events.data[f"{device}_{name}"].tolist() for name in columns), strict=True) if events.data else ()
     acquisitions = [TagAcquisition(*row) for row in rows]
-    ended = acquisitions[-1].stop_tag if acquisitions else 0
-    if number > ended:
-        acquisitions.append(TagAcquisition(ended, number, None, 0))
-    return _CatalogTags(channels, tuple(acquisitions), (), number, times, numbers)
+    return _CatalogTags(channels, tuple(acquisitions), _gaps(acquisitions, number), (), number, times, numbers)

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from ophyd import Component as Cpt
 from ophyd import Kind
 from ophyd.status import Status
 
+from cryopl_bluesky.analysis import AnalysisError
 from cryopl_bluesky.clock import Clock
 from cryopl_bluesky.devices.base import Detector, Quantity
 from cryopl_bluesky.devices.tag_stream import TagStream
-from cryopl_bluesky.drivers.tagger_acquisition import Acquisition, AcquisitionSettings
+from cryopl_bluesky.devices.waiters import FirstOf, Photons, Precision, Waiter
+from cryopl_bluesky.drivers.tagger_acquisition import DURATION, Acquisition, AcquisitionSettings
 from cryopl_bluesky.drivers.tagger_acquisition import Kind as Recorded
 
 if TYPE_CHECKING:
     from cryopl_bluesky.drivers.timetagger import TimeTagger
+
+log = logging.getLogger(__name__)
 
 RECORD: dict[str, frozenset[Recorded]] = {
     "rates": frozenset({"rates"}),
@@ -48,6 +56,11 @@ class Hbt(Detector):
     With `store_tags` the time tags themselves go to one file per run (`tags`, a stream of its own); an event says
     which of them are its: `first_tag` up to, not including, `stop_tag`.
 
+    With `until_s`, `until_photons` or `until_precision` (0 = not used) an acquisition ends as soon as the first of
+    them is reached, and `duration_s` is its time limit. The precision is the standard error of g2(0) when a g2
+    histogram is recorded, else the relative standard error of the mean lifetime; `precision` is the one that was
+    reached, 0 if there were too few photons to tell.
+
     Args:
         driver: opened driver.
         name: device name.
@@ -55,6 +68,7 @@ class Hbt(Detector):
         data_dir: folder of the session's data.
         ttbin: also write the vendor's own file beside each acquisition with `store_tags`.
         tag_buffer: time tags that may wait in memory for the disk.
+        irf_fwhm_ps: width of the instrument response, for the precision of a lifetime.
     """
 
     duration_s = Cpt(
@@ -90,6 +104,9 @@ class Hbt(Detector):
     g2_bins = Cpt(
         Quantity, dtype=int, value=8_001, limits=(1, 10_000_000), kind="config", write="_apply_g2_bins"
     )
+    until_s = Cpt(Quantity, dtype=float, units="s", limits=(0, 1e6), kind="config", write="_keep")
+    until_photons = Cpt(Quantity, dtype=int, limits=(0, 10**12), kind="config", write="_keep")
+    until_precision = Cpt(Quantity, dtype=float, limits=(0, 1), kind="config", write="_apply_precision")
     store_tags = Cpt(Quantity, dtype=bool, value=False, kind="config", write="_apply_store_tags")
     expect_sync = Cpt(Quantity, dtype=bool, value=True, kind="config", write="_keep")
     allow_overflows = Cpt(Quantity, dtype=bool, value=False, kind="config", write="_keep")
@@ -116,6 +133,7 @@ class Hbt(Detector):
     capture_duration_s = Cpt(Quantity, dtype=float, units="s", precision=6, kind="normal")
     overflows = Cpt(Quantity, dtype=int, kind="normal")
     stop_reason = Cpt(Quantity, dtype=str, kind="normal")
+    precision = Cpt(Quantity, dtype=float, kind="omitted")
     tag_file = Cpt(Quantity, dtype=str, kind="omitted")
     ttbin_file = Cpt(Quantity, dtype=str, kind="omitted")
     first_tag = Cpt(Quantity, dtype=int, kind="omitted")
@@ -126,9 +144,9 @@ class Hbt(Detector):
 
     def __init__(
         self, driver: TimeTagger, *, name: str, clock: Clock, data_dir: Path, ttbin: bool = False,
-        tag_buffer: int = 8_000_000, **kwargs: Any,
+        tag_buffer: int = 8_000_000, irf_fwhm_ps: float = 200.0, **kwargs: Any,
     ):
-        self._driver, self._clock = driver, clock
+        self._driver, self._clock, self._irf_fwhm_ps = driver, clock, irf_fwhm_ps
         self._ttbin, self._tag_buffer = ttbin, tag_buffer
         self.tags = TagStream(name, data_dir, clock)
         super().__init__(name=name, **kwargs)
@@ -162,6 +180,10 @@ class Hbt(Detector):
         ):
             signal.kind = Kind.normal if kind in kinds else Kind.omitted
         return record
+
+    def _apply_precision(self, precision: float) -> float:
+        self.precision.kind = Kind.normal if precision else Kind.omitted
+        return precision
 
     def _apply_store_tags(self, store: bool) -> bool:
         for signal in (self.tag_file, self.first_tag, self.stop_tag):
@@ -202,7 +224,7 @@ class Hbt(Detector):
         """Acquire for `duration_s`; the Status finishes when the data are in the signals."""
         stores = _value(self.store_tags)
         settings = AcquisitionSettings(
-            duration_s=_value(self.duration_s),
+            duration_s=min(_value(self.duration_s), _value(self.until_s) or inf),
             decay_binwidth_ps=_value(self.decay_binwidth_ps),
             decay_bins=_value(self.decay_bins),
             g2_binwidth_ps=_value(self.g2_binwidth_ps),
@@ -214,18 +236,36 @@ class Hbt(Detector):
         )
         timeout_s = 2.0 * settings.duration_s + _TIMEOUT_MARGIN_S
         work = self._acquire_with_tags if stores else self._acquire
-        return self.take(lambda: work(settings), timeout_s, f"acquire {settings.duration_s:g} s")
+        until = self._waiter()
+        return self.take(lambda: work(settings, until), timeout_s, f"acquire {settings.duration_s:g} s")
 
-    def _acquire(self, settings: AcquisitionSettings) -> None:
-        self._store(self._driver.acquire(settings))
+    def _waiter(self) -> Waiter | None:
+        photons, precision = _value(self.until_photons), _value(self.until_precision)
+        waiters: list[Waiter] = [Photons(photons)] if photons else []
+        waiters += [Precision(precision, self._measure_precision)] if precision else []
+        return FirstOf(waiters) if waiters else None
 
-    def _acquire_with_tags(self, settings: AcquisitionSettings) -> None:
+    def _measure_precision(
+        self, decays: Sequence[NDArray[np.int64]], g2: NDArray[np.int64] | None
+    ) -> float:
+        """Standard error of g2(0), or relative standard error of the mean lifetime; what is recorded decides."""
+        from cryopl_bluesky.analysis.precision import g2_precision, mean_lifetime_precision
+
+        period_ns = 1e9 / _value(self.repetition_rate_Hz)
+        if g2 is not None:
+            return g2_precision(g2, _value(self.g2_binwidth_ps), period_ns)
+        return mean_lifetime_precision(decays, _value(self.decay_binwidth_ps), period_ns, self._irf_fwhm_ps)
+
+    def _acquire(self, settings: AcquisitionSettings, until: Waiter | None) -> None:
+        self._store(self._driver.acquire(settings, until=until), until)
+
+    def _acquire_with_tags(self, settings: AcquisitionSettings, until: Waiter | None) -> None:
         self.tag_file.put(str(self.tags.open(self._driver.channels, self.settings)))
         if self._ttbin:
             settings = replace(settings, ttbin_path=str(self.tags.ttbin_path()))
             self.ttbin_file.put(settings.ttbin_path)
         try:
-            data = self._driver.acquire(settings, self.tags.put)
+            data = self._driver.acquire(settings, self.tags.put, until)
         finally:
             self.tags.flush()
         first, stop = self.tags.end_acquisition(
@@ -233,9 +273,9 @@ class Hbt(Detector):
         )
         self.first_tag.put(first)
         self.stop_tag.put(stop)
-        self._store(data)
+        self._store(data, until)
 
-    def _store(self, data: Acquisition) -> None:
+    def _store(self, data: Acquisition, until: Waiter | None) -> None:
         for key in (
             "spad1_rate_Hz",
             "spad2_rate_Hz",
@@ -244,9 +284,9 @@ class Hbt(Detector):
             "spad2_counts",
             "capture_duration_s",
             "overflows",
-            "stop_reason",
         ):
             getattr(self, key).put(getattr(data, key))
+        self.stop_reason.put(self._why(data.stop_reason, until))
         for signal, histogram in (
             (self.decay_spad1, data.decay_spad1),
             (self.decay_spad2, data.decay_spad2),
@@ -254,6 +294,23 @@ class Hbt(Detector):
         ):
             if histogram is not None:
                 signal.put(histogram)
+        if _value(self.until_precision):
+            self.precision.put(self._reached(data))
+
+    def _why(self, reason: str, until: Waiter | None) -> str:
+        if reason != DURATION:
+            return reason
+        if 0 < _value(self.until_s) <= _value(self.duration_s):
+            return "seconds"
+        return DURATION if until is None else "time limit"
+
+    def _reached(self, data: Acquisition) -> float:
+        decays = [decay for decay in (data.decay_spad1, data.decay_spad2) if decay is not None]
+        try:
+            return self._measure_precision(decays, data.g2)
+        except AnalysisError as error:
+            log.warning("%s: the precision cannot be told: %s", self.name, error)
+            return 0.0
 
     def unstage(self) -> list[object]:
         """End an acquisition that still runs, and complete the file of its tags.

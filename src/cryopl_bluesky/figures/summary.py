@@ -9,14 +9,10 @@ import numpy as np
 
 from ..analysis import AnalysisError
 from ..analysis.g2 import PulsedG2, pulsed_g2
-from ..analysis.lifetimes import DecayFit, fit_decay
+from ..analysis.lifetimes import DecayFit
+from ..analysis.mean_lifetime import fit_mean_lifetime
 from ..analysis.spectra import LineFit, Spectrum, fit_line, frame_to_electrons, sum_rows
 from ._data import G2, Decay, SpectralMap, Temperature, TrplMap
-
-MAX_FIT_BINS = 4096
-FIT_WINDOW_NS = 70.0
-"""Decays are fitted up to this long after their maximum: a SPAD is blind for about 77 ns after a click and then
-after-pulses for 200 ns, which no sum of exponentials describes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,27 +176,11 @@ def decay_wavelength_nm(data: TrplMap, line: LineFit | None) -> float:
 
 
 def fit_decay_data(data: Decay) -> DecayFit:
-    """Reconvolution fit of a decay with one or two components (by BIC).
-
-    More than `MAX_FIT_BINS` bins are joined first, as far as they stay below a fifth of the response; the
-    model is integrated over the bins, so this costs no accuracy.
-    """
-    delay, counts = np.asarray(data.delay_ns, float), np.asarray(data.counts)
+    """The mean lifetime of a decay; see `fit_mean_lifetime`."""
+    delay = np.asarray(data.delay_ns, float)
     binwidth_ps = float((delay[-1] - delay[0]) / (delay.size - 1)) * 1e3
-    period = data.period_ns if data.period_ns is not None else delay.size * binwidth_ps / 1e3
-    if data.irf is not None:
-        return fit_decay(counts, binwidth_ps, period, irf=np.asarray(data.irf, float), components="bic",
-                         fit_bins=_fit_bins(counts, binwidth_ps))
-    join = max(1, min(-(-counts.size // MAX_FIT_BINS), int(data.irf_fwhm_ps / 5.0 / binwidth_ps)))
-    whole = counts.size // join * join
-    joined = counts[:whole].reshape(-1, join).sum(axis=1)
-    return fit_decay(joined, binwidth_ps * join, period, irf_fwhm_ps=data.irf_fwhm_ps, components="bic",
-                     fit_bins=_fit_bins(joined, binwidth_ps * join))
-
-
-def _fit_bins(counts: np.ndarray, binwidth_ps: float) -> tuple[int, int]:
-    stop = int(np.argmax(counts)) + int(FIT_WINDOW_NS * 1e3 / binwidth_ps)
-    return 0, min(stop, counts.size)
+    period_ns = data.period_ns if data.period_ns is not None else delay.size * binwidth_ps / 1e3
+    return fit_mean_lifetime(data.counts, binwidth_ps, period_ns, irf_fwhm_ps=data.irf_fwhm_ps, irf=data.irf)
 
 
 def fit_g2(data: G2) -> PulsedG2:

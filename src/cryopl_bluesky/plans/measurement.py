@@ -78,14 +78,14 @@ def measurement_plan(
             bound = signature.bind(ins, *args, **kwargs).arguments
             bound.pop(next(iter(bound)))
             md: Metadata = bound.pop("md", None) or {}
-            values = arguments.model_validate(bound).model_dump()
+            validated = arguments.model_validate(bound)
         except TypeError as error:
             raise LimitError(name, str(error), f"it takes {', '.join(arguments.model_fields)}") from error
         except ValidationError as error:
             raise LimitError(name, describe_problems(error, arguments)) from error
-        measurement = describe(ins, **values)  # pyright: ignore[reportCallIssue]
+        measurement = describe(ins, **dict(validated))  # pyright: ignore[reportCallIssue]
         _check(ins, measurement)
-        return _run(ins, name, measurement, values, md)
+        return _run(ins, name, measurement, validated.model_dump(exclude_none=True), md)
 
     plan.arguments = arguments  # pyright: ignore[reportAttributeAccessIssue]
     plan.__annotations__ = {**describe.__annotations__, "return": MsgGenerator[str]}

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from cryopl_bluesky.devices.instruments import Instruments
 from cryopl_bluesky.drivers.errors import LimitError
@@ -22,6 +22,30 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 PositiveInt = Annotated[int, Field(ge=1)]
 Permille = Annotated[float, Field(ge=0, le=1000)]
 Lens = Literal["in", "out"]
+
+
+class Until(BaseModel):
+    """When enough was counted; the first that is reached ends the acquisition.
+
+    Attributes:
+        seconds: time of counting.
+        photons: clicks of both SPADs together.
+        precision: standard error of g2(0), or relative standard error of the mean lifetime.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    seconds: Positive | None = None
+    photons: PositiveInt | None = None
+    precision: Annotated[float, Field(gt=0, lt=1)] | None = None
+
+    @model_validator(mode="after")
+    def _name_at_least_one(self) -> Until:
+        if self.seconds is None and self.photons is None and self.precision is None:
+            raise ValueError("until names none of seconds, photons, precision")
+        return self
+
+
 
 WIDE_OPEN_UM = 2500.0
 """Entrance slit of the image mode: as wide as it goes."""
@@ -53,7 +77,8 @@ def _spectra(
 
 
 def _photon_settings(
-    ins: Instruments, record: str, duration_s: float, rate_Hz: float, binwidth_ps: int, store_tags: bool
+    ins: Instruments, record: str, duration_s: float, rate_Hz: float, binwidth_ps: int, store_tags: bool,
+    until: Until | None,
 ) -> list[tuple[Any, Any]]:
     period_ps = 1e12 / rate_Hz
     if binwidth_ps > period_ps / 2:
@@ -64,9 +89,18 @@ def _photon_settings(
         (ins.hbt.store_tags, store_tags),
         (ins.hbt.expect_sync, True),
         (ins.hbt.duration_s, duration_s),
+        *_stop_settings(ins, until),
         (ins.hbt.repetition_rate_Hz, rate_Hz),
         (ins.hbt.decay_binwidth_ps, binwidth_ps),
         (ins.hbt.decay_bins, int(period_ps // binwidth_ps)),
+    ]
+
+
+def _stop_settings(ins: Instruments, until: Until | None) -> list[tuple[Any, Any]]:
+    return [
+        (ins.hbt.until_s, until.seconds or 0.0 if until else 0.0),
+        (ins.hbt.until_photons, until.photons or 0 if until else 0),
+        (ins.hbt.until_precision, until.precision or 0.0 if until else 0.0),
     ]
 
 
@@ -168,6 +202,7 @@ def total_spectrum(
 def decay(
     ins: Instruments,
     duration_s: Positive = 10.0,
+    until: Until | None = None,
     wavelength_nm: Positive = 525.0,
     binwidth_ps: PositiveInt = 50,
     lines_per_mm: Positive = 600.0,
@@ -183,7 +218,9 @@ def decay(
 
     Args:
         ins: the instruments.
-        duration_s: time of counting.
+        duration_s: time of counting; with `until` the time limit.
+        until: stop earlier, at so many "seconds", so many "photons", or at a relative "precision" of the mean
+            lifetime, for example {"precision": 0.02}; whichever comes first.
         wavelength_nm: centre of the detected band.
         binwidth_ps: bin width of the histogram; it covers one laser period.
         lines_per_mm: grating.
@@ -200,7 +237,9 @@ def decay(
     return Measurement(
         path=BeamPath("hbt", l1, "in", lines_per_mm, wavelength_nm, entrance_slit_um, exit_slit_um),
         excitation=excitation,
-        configure=_photon_settings(ins, "decay", duration_s, excitation.repetition_rate_Hz, binwidth_ps, store_tags),
+        configure=_photon_settings(
+            ins, "decay", duration_s, excitation.repetition_rate_Hz, binwidth_ps, store_tags, until
+        ),
         detectors=[ins.cryostat, ins.hbt],
         collecting=tags,
         events=lambda: event([ins.cryostat, ins.hbt], [ins.spectrograph.centre_wavelength_nm], tags),
@@ -214,6 +253,7 @@ def trpl_map(
     stop_nm: Positive = 546.0,
     step_nm: Positive = 1.0,
     dwell_s: Positive = 10.0,
+    until: Until | None = None,
     order: Literal["ascending", "interleaved"] = "ascending",
     binwidth_ps: PositiveInt = 100,
     lines_per_mm: Positive = 600.0,
@@ -232,7 +272,9 @@ def trpl_map(
         start_nm: first centre wavelength.
         stop_nm: last centre wavelength, included.
         step_nm: step of the centre wavelength; independent of the bandwidth.
-        dwell_s: time of counting at each wavelength.
+        dwell_s: time of counting at each wavelength; with `until` the time limit.
+        until: stop each wavelength earlier, at so many "seconds", so many "photons", or at a relative "precision"
+            of the mean lifetime; whichever comes first.
         order: "interleaved" goes up on even points and back on odd ones, which separates drift and bleaching
             from spectrum.
         binwidth_ps: bin width of the decay histograms.
@@ -258,7 +300,9 @@ def trpl_map(
     return Measurement(
         path=BeamPath("hbt", l1, "in", lines_per_mm, wavelengths_nm[0], entrance_slit_um, exit_slit_um),
         excitation=excitation,
-        configure=_photon_settings(ins, "decay", dwell_s, excitation.repetition_rate_Hz, binwidth_ps, store_tags),
+        configure=_photon_settings(
+            ins, "decay", dwell_s, excitation.repetition_rate_Hz, binwidth_ps, store_tags, until
+        ),
         detectors=[ins.cryostat, ins.hbt],
         collecting=tags,
         events=lambda: wavelength_scan(
@@ -272,6 +316,7 @@ def trpl_map(
 def g2(
     ins: Instruments,
     duration_s: Positive = 60.0,
+    until: Until | None = None,
     wavelengths_nm: Annotated[list[Positive], Field(min_length=1)] = [525.0],  # noqa: B006 - never changed
     binwidth_ps: PositiveInt = 1000,
     side_peaks: Annotated[int, Field(ge=1, le=1000)] = 20,
@@ -289,7 +334,9 @@ def g2(
 
     Args:
         ins: the instruments.
-        duration_s: time of counting at each wavelength.
+        duration_s: time of counting at each wavelength; with `until` the time limit.
+        until: stop each wavelength earlier, at so many "seconds", so many "photons", or at a "precision" (standard
+            error) of g2(0), for example {"precision": 0.05}; whichever comes first.
         wavelengths_nm: centres of the detected bands, one event each.
         binwidth_ps: bin width of the delay histogram.
         side_peaks: laser periods on either side of zero delay that the histogram covers.
@@ -314,7 +361,7 @@ def g2(
         path=BeamPath("hbt", l1, "in", lines_per_mm, wavelengths_nm[0], entrance_slit_um, exit_slit_um),
         excitation=excitation,
         configure=[
-            *_photon_settings(ins, "decay+g2", duration_s, rate_Hz, decay_binwidth_ps, store_tags),
+            *_photon_settings(ins, "decay+g2", duration_s, rate_Hz, decay_binwidth_ps, store_tags, until),
             (ins.hbt.g2_binwidth_ps, binwidth_ps),
             (ins.hbt.g2_bins, 2 * half_bins + 1),
         ],
@@ -350,6 +397,7 @@ def dark(
             (ins.hbt.store_tags, False),
             (ins.hbt.expect_sync, False),
             (ins.hbt.duration_s, exposure_s),
+            *_stop_settings(ins, None),
         ],
         detectors=[ins.cryostat, ins.camera, ins.hbt],
         events=lambda: events(frames, [ins.cryostat, ins.camera, ins.hbt]),

@@ -123,7 +123,8 @@ class _Connector:
         )
         driver.open()
         hbt = Hbt(driver, name="hbt", clock=self._clock, data_dir=self._data_dir, ttbin=settings.ttbin,
-                  tag_buffer=settings.tag_buffer, labels={"detectors"})
+                  tag_buffer=settings.tag_buffer,
+                  irf_fwhm_ps=self._profile.microscope.irf_fwhm_ps, labels={"detectors"})
         hbt.allow_overflows.put(settings.allow_overflows)
         return hbt
 
