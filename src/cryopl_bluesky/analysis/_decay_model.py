@@ -78,14 +78,18 @@ class GaussianModel:
         return rise_ns + 0.5 * self.irf_fwhm_ns
 
     def __call__(self, tau_ns: float, shift_ns: float) -> tuple[Floats, Floats, Floats]:
-        """Sum the pulse, its two neighbours, and all older pulses as a geometric series."""
+        """Sum the pulse, those neighbours that touch the window, and all older pulses as a geometric series."""
         if self.period_ns is None:
             cdf, d_tau, density = self._cumulative(self._edges - shift_ns, tau_ns)
         else:
             T = self.period_ns
             shift = shift_ns % T
-            cdf, d_tau, density = self._old_pulses(self._edges - shift, tau_ns, T)
-            for n in (-1, 0, 1):
+            # A Gaussian is nothing 10 widths away: a pulse that far off is not there yet, or a pure exponential.
+            reach = 10.0 * self.irf_fwhm_ns
+            oldest = -1 if self._edges[0] - shift + T < reach else 0
+            newest = 1 if self._edges[-1] - shift - T > -reach else 0
+            cdf, d_tau, density = self._old_pulses(self._edges - shift - (oldest - 1) * T, tau_ns, T)
+            for n in range(oldest, newest + 1):
                 parts = self._cumulative(self._edges - shift - n * T, tau_ns)
                 cdf, d_tau, density = cdf + parts[0], d_tau + parts[1], density + parts[2]
         return np.diff(cdf), np.diff(d_tau), -np.diff(density)
@@ -100,11 +104,11 @@ class GaussianModel:
         return cdf, -density - tau * d_density, density
 
     def _old_pulses(self, t: Floats, tau: float, T: float) -> tuple[Floats, Floats, Floats]:
-        """All pulses from two periods ago backwards: pure exponentials, summed in closed form."""
+        """A pulse at 0 and all before it: pure exponentials at `t`, summed in closed form."""
         sigma = self.irf_fwhm_ns / FWHM_PER_SIGMA
         wrap = np.exp(-T / tau)
-        tail = np.exp(0.5 * (sigma / tau) ** 2 - (t + 2.0 * T) / tau) / (1.0 - wrap)
-        d_ln = (t + 2.0 * T) / tau**2 - sigma**2 / tau**3 + wrap / (1.0 - wrap) * T / tau**2
+        tail = np.exp(0.5 * (sigma / tau) ** 2 - t / tau) / (1.0 - wrap)
+        d_ln = t / tau**2 - sigma**2 / tau**3 + wrap / (1.0 - wrap) * T / tau**2
         return -tail, -tail * d_ln, tail / tau
 
 
