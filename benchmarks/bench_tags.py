@@ -57,5 +57,5 @@ def bench_live_recording(benchmark, hbt):
     assert photons / LIVE_S > 1.9e6 and stored > photons
     benchmark.extra_info.update(tags=stored, cores=cpu_s / LIVE_S)
     print(f"\n {LIVE_S:g} s live: {photons / LIVE_S / 1e6:.2f} Mcps + sync = {stored / LIVE_S / 1e6:.2f} Mtags/s "
-          f"on disk, 0 lost of {stored}, {size:.2f} bytes a tag, {cpu_s / LIVE_S:.2f} cores with the bench's own photons, "
-          f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")
+          f"on disk, 0 lost of {stored}, {size:.2f} bytes a tag, {cpu_s / LIVE_S:.2f} cores with the bench's own "
+          f"photons, {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")

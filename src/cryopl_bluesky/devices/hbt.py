@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import logging
+import threading
 from collections.abc import Sequence
 from dataclasses import replace
-from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,18 +14,15 @@ from ophyd import Component as Cpt
 from ophyd import Kind
 from ophyd.status import Status
 
-from cryopl_bluesky.analysis import AnalysisError
 from cryopl_bluesky.clock import Clock
 from cryopl_bluesky.devices.base import Detector, Quantity
 from cryopl_bluesky.devices.tag_stream import TagStream
-from cryopl_bluesky.devices.waiters import FirstOf, Photons, Precision, Waiter
-from cryopl_bluesky.drivers.tagger_acquisition import DURATION, Acquisition, AcquisitionSettings
+from cryopl_bluesky.devices.waiters import StopRule
+from cryopl_bluesky.drivers.tagger_acquisition import Acquisition, AcquisitionSettings
 from cryopl_bluesky.drivers.tagger_acquisition import Kind as Recorded
 
 if TYPE_CHECKING:
     from cryopl_bluesky.drivers.timetagger import TimeTagger
-
-log = logging.getLogger(__name__)
 
 RECORD: dict[str, frozenset[Recorded]] = {
     "rates": frozenset({"rates"}),
@@ -222,9 +218,9 @@ class Hbt(Detector):
 
     def trigger(self) -> Status:
         """Acquire for `duration_s`; the Status finishes when the data are in the signals."""
-        stores = _value(self.store_tags)
+        stores, rule = _value(self.store_tags), self._stop_rule()
         settings = AcquisitionSettings(
-            duration_s=min(_value(self.duration_s), _value(self.until_s) or inf),
+            duration_s=rule.limit_s,
             decay_binwidth_ps=_value(self.decay_binwidth_ps),
             decay_bins=_value(self.decay_bins),
             g2_binwidth_ps=_value(self.g2_binwidth_ps),
@@ -236,14 +232,13 @@ class Hbt(Detector):
         )
         timeout_s = 2.0 * settings.duration_s + _TIMEOUT_MARGIN_S
         work = self._acquire_with_tags if stores else self._acquire
-        until = self._waiter()
-        return self.take(lambda: work(settings, until), timeout_s, f"acquire {settings.duration_s:g} s")
+        return self.take(lambda: work(settings, rule), timeout_s, f"acquire {settings.duration_s:g} s")
 
-    def _waiter(self) -> Waiter | None:
-        photons, precision = _value(self.until_photons), _value(self.until_precision)
-        waiters: list[Waiter] = [Photons(photons)] if photons else []
-        waiters += [Precision(precision, self._measure_precision)] if precision else []
-        return FirstOf(waiters) if waiters else None
+    def _stop_rule(self) -> StopRule:
+        return StopRule(
+            _value(self.duration_s), _value(self.until_s), _value(self.until_photons),
+            _value(self.until_precision), self._measure_precision,
+        )
 
     def _measure_precision(
         self, decays: Sequence[NDArray[np.int64]], g2: NDArray[np.int64] | None
@@ -256,16 +251,16 @@ class Hbt(Detector):
             return g2_precision(g2, _value(self.g2_binwidth_ps), period_ns)
         return mean_lifetime_precision(decays, _value(self.decay_binwidth_ps), period_ns, self._irf_fwhm_ps)
 
-    def _acquire(self, settings: AcquisitionSettings, until: Waiter | None) -> None:
-        self._store(self._driver.acquire(settings, until=until), until)
+    def _acquire(self, settings: AcquisitionSettings, rule: StopRule) -> None:
+        self._store(self._driver.acquire(settings, until=rule.waiter()), rule)
 
-    def _acquire_with_tags(self, settings: AcquisitionSettings, until: Waiter | None) -> None:
+    def _acquire_with_tags(self, settings: AcquisitionSettings, rule: StopRule) -> None:
         self.tag_file.put(str(self.tags.open(self._driver.channels, self.settings)))
         if self._ttbin:
             settings = replace(settings, ttbin_path=str(self.tags.ttbin_path()))
             self.ttbin_file.put(settings.ttbin_path)
         try:
-            data = self._driver.acquire(settings, self.tags.put, until)
+            data = self._driver.acquire(settings, self.tags.put, rule.waiter())
         finally:
             self.tags.flush()
         first, stop = self.tags.end_acquisition(
@@ -273,9 +268,9 @@ class Hbt(Detector):
         )
         self.first_tag.put(first)
         self.stop_tag.put(stop)
-        self._store(data, until)
+        self._store(data, rule)
 
-    def _store(self, data: Acquisition, until: Waiter | None) -> None:
+    def _store(self, data: Acquisition, rule: StopRule) -> None:
         for key in (
             "spad1_rate_Hz",
             "spad2_rate_Hz",
@@ -286,7 +281,7 @@ class Hbt(Detector):
             "overflows",
         ):
             getattr(self, key).put(getattr(data, key))
-        self.stop_reason.put(self._why(data.stop_reason, until))
+        self.stop_reason.put(rule.reason(data.stop_reason))
         for signal, histogram in (
             (self.decay_spad1, data.decay_spad1),
             (self.decay_spad2, data.decay_spad2),
@@ -294,23 +289,8 @@ class Hbt(Detector):
         ):
             if histogram is not None:
                 signal.put(histogram)
-        if _value(self.until_precision):
-            self.precision.put(self._reached(data))
-
-    def _why(self, reason: str, until: Waiter | None) -> str:
-        if reason != DURATION:
-            return reason
-        if 0 < _value(self.until_s) <= _value(self.duration_s):
-            return "seconds"
-        return DURATION if until is None else "time limit"
-
-    def _reached(self, data: Acquisition) -> float:
-        decays = [decay for decay in (data.decay_spad1, data.decay_spad2) if decay is not None]
-        try:
-            return self._measure_precision(decays, data.g2)
-        except AnalysisError as error:
-            log.warning("%s: the precision cannot be told: %s", self.name, error)
-            return 0.0
+        if rule.until_precision:
+            self.precision.put(rule.reached(data))
 
     def unstage(self) -> list[object]:
         """End an acquisition that still runs, and complete the file of its tags.
@@ -344,7 +324,10 @@ class Hbt(Detector):
         self._driver.stop()
 
     def shutdown(self) -> None:
-        """End a running acquisition, release the tagger and the owner thread."""
+        """End a running acquisition, complete the file of its tags, release the tagger and the owner thread."""
         self._driver.stop()
+        closed = threading.Event()
+        self._executor.submit(self.tags.close).add_done_callback(lambda _: closed.set())
+        closed.wait(_CLOSE_TIMEOUT_S)
         super().shutdown()
         self._driver.close()

@@ -133,8 +133,15 @@ class TagFile:
         return self._first, self._tags
 
     def flush(self) -> None:
-        """Hand everything to the operating system; readers see it, and it survives the end of this process."""
-        self._file.flush()
+        """Hand everything to the operating system; readers see it, and it survives the end of this process.
+
+        Raises:
+            InstrumentError: the disk does not take it.
+        """
+        try:
+            self._file.flush()
+        except (OSError, RuntimeError) as error:
+            raise self._explain(error) from error
         self._flushed, self._flushed_s = self._tags, time.monotonic()
 
     def close(self) -> None:
@@ -152,6 +159,8 @@ class TagFile:
         dataset[size:] = rows
 
     def _explain(self, error: Exception) -> InstrumentError:
+        if isinstance(error, InstrumentError):
+            return error
         reason = " ".join(str(error).split())  # HDF5 reports over several lines
         return InstrumentError(
             self._instrument, f"cannot write time tags to {self.path}: {reason}",

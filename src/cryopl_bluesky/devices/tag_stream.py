@@ -90,7 +90,8 @@ class TagStream:
         return self._file.path.with_name(f"{self._file.path.stem}_{self._file.acquisitions}.ttbin")
 
     def begin_run(self) -> None:
-        """Forget the previous run."""
+        """Forget the previous run; its file is open still if nothing could unstage (a halted engine)."""
+        self.close()
         self._links = []
 
     def close(self) -> None:

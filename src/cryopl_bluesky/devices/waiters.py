@@ -6,14 +6,19 @@ acquisition's own duration, which the tagger keeps exactly, is the time limit.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import inf
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cryopl_bluesky.analysis import AnalysisError
-from cryopl_bluesky.drivers.tagger_acquisition import RunningAcquisition
+from cryopl_bluesky.drivers.tagger_acquisition import DURATION, Acquisition, RunningAcquisition
+
+log = logging.getLogger(__name__)
 
 Measure = Callable[[Sequence[NDArray[np.int64]], NDArray[np.int64] | None], float]
 """The error of what is measured, from decay and g2 histograms; raises AnalysisError while these hold too little."""
@@ -89,3 +94,50 @@ class FirstOf:
     def __call__(self, elapsed_s: float, running: RunningAcquisition) -> str:
         """Empty to go on, else the reason of the first that is content."""
         return next((reason for waiter in self._waiters if (reason := waiter(elapsed_s, running))), "")
+
+
+@dataclass(frozen=True)
+class StopRule:
+    """When one acquisition ends, and what is said about it afterwards.
+
+    Attributes:
+        duration_s: its duration, or its time limit when it may end earlier.
+        until_s: end after so many seconds; 0 = not used, as for the others.
+        until_photons: end after so many photons.
+        until_precision: end at this error.
+        measure: gives the present error.
+    """
+
+    duration_s: float
+    until_s: float
+    until_photons: int
+    until_precision: float
+    measure: Measure
+
+    @property
+    def limit_s(self) -> float:
+        """The longest it can take."""
+        return min(self.duration_s, self.until_s or inf)
+
+    def waiter(self) -> Waiter | None:
+        """What decides before the limit; None = nothing."""
+        waiters: list[Waiter] = [Photons(self.until_photons)] if self.until_photons else []
+        waiters += [Precision(self.until_precision, self.measure)] if self.until_precision else []
+        return FirstOf(waiters) if waiters else None
+
+    def reason(self, stop_reason: str) -> str:
+        """Why it ended, from what the driver says."""
+        if stop_reason != DURATION:
+            return stop_reason
+        if 0 < self.until_s <= self.duration_s:
+            return "seconds"
+        return "time limit" if self.until_photons or self.until_precision else DURATION
+
+    def reached(self, data: Acquisition) -> float:
+        """The error that was reached; 0 if there is too little to tell."""
+        decays = [decay for decay in (data.decay_spad1, data.decay_spad2) if decay is not None]
+        try:
+            return self.measure(decays, data.g2)
+        except AnalysisError as error:
+            log.warning("the precision that was reached cannot be told: %s", error)
+            return 0.0
