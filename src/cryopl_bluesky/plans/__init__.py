@@ -1,6 +1,7 @@
 """Plans (open runs) and stubs (do not). A plan's arguments are plain JSON values, checked before anything moves."""
 
 from cryopl_bluesky.plans.measurements import (
+    channel_delay,
     dark,
     decay,
     g2,
@@ -12,6 +13,7 @@ from cryopl_bluesky.plans.measurements import (
 from cryopl_bluesky.plans.series import temperature_series
 
 __all__ = [
+    "channel_delay",
     "dark",
     "decay",
     "g2",

@@ -69,6 +69,12 @@ def _photon_settings(
     ]
 
 
+def _pair_histogram(ins: Instruments, side_peaks: int, rate_Hz: float, binwidth_ps: int) -> list[tuple[Any, Any]]:
+    """Delays of so many whole laser periods on either side of zero."""
+    half_bins = round((side_peaks + 0.5) * 1e12 / rate_Hz / binwidth_ps)
+    return [(ins.hbt.g2_binwidth_ps, binwidth_ps), (ins.hbt.g2_bins, 2 * half_bins + 1)]
+
+
 @measurement_plan
 def widefield_image(
     ins: Instruments,
@@ -294,7 +300,6 @@ def g2(
     """
     excitation = _excitation(ins, intensity_permille, repetition_rate_Hz)
     rate_Hz = excitation.repetition_rate_Hz
-    half_bins = round((side_peaks + 0.5) * 1e12 / rate_Hz / binwidth_ps)
     turret = ins.spectrograph.turret_of(lines_per_mm)
     for wavelength_nm in wavelengths_nm:
         check_wavelength(ins, turret, wavelength_nm)
@@ -303,13 +308,59 @@ def g2(
         excitation=excitation,
         configure=[
             *_photon_settings(ins, "decay+g2", duration_s, rate_Hz, decay_binwidth_ps),
-            (ins.hbt.g2_binwidth_ps, binwidth_ps),
-            (ins.hbt.g2_bins, 2 * half_bins + 1),
+            *_pair_histogram(ins, side_peaks, rate_Hz, binwidth_ps),
         ],
         detectors=[ins.cryostat, ins.hbt],
         events=lambda: wavelength_scan(
             ins.spectrograph, wavelengths_nm, [ins.cryostat, ins.hbt], [ins.spectrograph.centre_wavelength_nm]
         ),
+    )
+
+
+@measurement_plan
+def channel_delay(
+    ins: Instruments,
+    duration_s: Positive = 60.0,
+    wavelength_nm: Positive = 525.0,
+    binwidth_ps: PositiveInt = 50,
+    side_peaks: Annotated[int, Field(ge=1, le=1000)] = 5,
+    lines_per_mm: Positive = 600.0,
+    entrance_slit_um: Positive = 100.0,
+    exit_slit_um: Positive = 100.0,
+    l1: Lens = "in",
+    intensity_permille: Permille | None = None,
+    repetition_rate_Hz: Positive | None = None,
+    md: Metadata | None = None,
+) -> Measurement:
+    """Calibration of the delay between the SPADs, on pulsed light of many emitters (or attenuated laser light).
+
+    `cryopl show` gives the delay and what to write into the profile (`hbt.input_delays_ps`).
+
+    Args:
+        ins: the instruments.
+        duration_s: time of counting.
+        wavelength_nm: centre of the detected band; where the decay is fast, the delay is sharp.
+        binwidth_ps: bin width of the delay histogram.
+        side_peaks: laser periods on either side of zero delay that the histogram covers; all peaks count.
+        lines_per_mm: grating.
+        entrance_slit_um: entrance slit.
+        exit_slit_um: exit slit; it sets the detected bandwidth.
+        l1: "in" for wide-field excitation, "out" for the focused spot.
+        intensity_permille: laser intensity; None = the profile's.
+        repetition_rate_Hz: laser rate; None = the profile's. The delay is known up to whole periods.
+        md: more keys for the start document.
+    """
+    excitation = _excitation(ins, intensity_permille, repetition_rate_Hz)
+    rate_Hz = excitation.repetition_rate_Hz
+    return Measurement(
+        path=BeamPath("hbt", l1, "in", lines_per_mm, wavelength_nm, entrance_slit_um, exit_slit_um),
+        excitation=excitation,
+        configure=[
+            *_photon_settings(ins, "g2", duration_s, rate_Hz, binwidth_ps),
+            *_pair_histogram(ins, side_peaks, rate_Hz, binwidth_ps),
+        ],
+        detectors=[ins.cryostat, ins.hbt],
+        events=lambda: event([ins.cryostat, ins.hbt], [ins.spectrograph.centre_wavelength_nm]),
     )
 
 

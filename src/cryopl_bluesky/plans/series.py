@@ -17,7 +17,9 @@ from cryopl_bluesky.plans.beam_path import leave_safe
 
 STEPS: Mapping[str, Callable[..., MsgGenerator[str]]] = {
     name: getattr(measurements, name)
-    for name in ("widefield_image", "spectral_image", "total_spectrum", "decay", "trpl_map", "g2", "dark")
+    for name in (
+        "widefield_image", "spectral_image", "total_spectrum", "decay", "trpl_map", "g2", "channel_delay", "dark"
+    )
 }
 """The plans that may be steps of a series, by name."""
 
