@@ -84,8 +84,12 @@ class PulsedG2:
 
     @property
     def sigma(self) -> float:
-        """The error to quote: of the bootstrap if there is one, else Poisson."""
-        return self.sigma_poisson if self.bootstrap is None else self.bootstrap.sigma
+        """The error to quote: the larger of Poisson and bootstrap.
+
+        Blinking only adds to the Poisson error. A bootstrap below it means few blocks or few pairs, not a better
+        measurement: on the recorded single emitter of the tests it falls from 0.078 (50 blocks) to 0.048 (13).
+        """
+        return max(self.sigma_poisson, self.sigma_bootstrap or 0.0)
 
     @property
     def dead_time_ok(self) -> bool | None:
