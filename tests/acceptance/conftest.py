@@ -41,13 +41,18 @@ def open_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[
     """Opens sessions on the virtual lab, one at a time; the last is closed at the end of the module."""
     opened: list[Session] = []
 
-    def open_one(operator: Any = None, flips: str = "mff", **bench: Any) -> Session:
+    def open_one(
+        operator: Any = None, flips: str = "mff", input_delays_ps: tuple[int, int, int] | None = None, **bench: Any
+    ) -> Session:
         while opened:  # the Andor libraries are one per process, as on the real PC
             opened.pop().close()
         profile = sim_profile(**bench)
         if flips != "mff":
             settings = profile.l5_flip.model_copy(update={"driver": flips})
             profile = profile.model_copy(update={"l5_flip": settings})
+        if input_delays_ps is not None:
+            hbt = profile.hbt.model_copy(update={"input_delays_ps": input_delays_ps})
+            profile = profile.model_copy(update={"hbt": hbt})
         opened.append(Session(profile, tmp_path_factory.mktemp("data"), operator))
         return opened[-1]
 

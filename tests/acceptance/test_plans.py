@@ -17,9 +17,11 @@ SHORT = {
     "decay": {"duration_s": 2.0},
     "trpl_map": {"start_nm": 524.0, "stop_nm": 530.0, "step_nm": 3.0, "dwell_s": 1.0},
     "g2": {"duration_s": 2.0, "wavelengths_nm": [525.0, 528.0]},
+    "channel_delay": {"duration_s": 2.0},
     "dark": {"exposure_s": 0.1, "frames": 2},
 }
-EVENTS = {"widefield_image": 2, "spectral_image": 2, "total_spectrum": 1, "decay": 1, "trpl_map": 3, "g2": 2, "dark": 2}
+EVENTS = {"widefield_image": 2, "spectral_image": 2, "total_spectrum": 1, "decay": 1, "trpl_map": 3, "g2": 2,
+          "channel_delay": 1, "dark": 2}
 
 
 def test_every_plan_is_tried_here():

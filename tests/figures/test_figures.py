@@ -7,10 +7,14 @@ import pytest
 from matplotlib.image import imread
 from night_data import TRUTH, night
 
+from cryopl_bluesky.analysis.channel_delay import channel_delay
+from cryopl_bluesky.analysis.g2 import Bootstrap
 from cryopl_bluesky.analysis.units import HC_EV_NM
 from cryopl_bluesky.figures.night import (
     Decay,
+    DelayCalibration,
     Temperature,
+    draw_g2,
     draw_night,
     draw_run,
     save_figure,
@@ -105,12 +109,60 @@ def test_single_runs(data, tmp_path):
         "trpl_map": first.trpl_map,
         "decay": single,
         "g2": first.g2,
+        "channel_delay": delay_calibration(),
     }.items():
         assert save_figure(draw_run(kind, part), tmp_path / f"{kind}.png", 1000).stat().st_size > 10_000
     with pytest.raises(ValueError, match="needs Picture"):
         draw_run("widefield_image", first.g2)
     with pytest.raises(ValueError, match="no figure for 'holiday'"):
         draw_run("holiday", first.g2)
+
+
+def delay_calibration(pairs=20_000):
+    rng = np.random.default_rng(4)
+    delays_ps = 1_700 + 100_000 * rng.integers(-5, 6, pairs) + rng.laplace(0, 400, pairs)
+    histogram = np.histogram(delays_ps, (np.arange(22_002) - 11_000.5) * 50)[0]
+    return DelayCalibration(histogram, 50.0, 100.0, (10**6, 10**6), (0, -100, 0))
+
+
+def said(figure):
+    return "\n".join(t.get_text() for t in figure.findobj(lambda o: hasattr(o, "get_text")))
+
+
+def test_the_delay_and_the_profile_entry_are_in_the_figure():
+    data = delay_calibration()
+    found = channel_delay(data.histogram, 50.0, 100.0, data.singles)
+    shown = said(draw_run("channel_delay", data))
+    assert abs(found.delay_ps - 1_700) < 4 * found.sigma_ps
+    assert f"delay = {found.delay_ps:.1f} ± {found.sigma_ps:.2g} ps" in shown
+    assert f"[0, {-100 - round(found.delay_ps)}, 0]" in shown and "[0, -100, 0]" in shown
+    assert "whole laser periods" in shown
+    assert "no delay" in said(draw_run("channel_delay", delay_calibration(pairs=50)))
+
+
+def test_the_g2_figure_says_all_that_is_known(data):
+    plain = dataclasses.replace(data[0].g2, accidentals=290.0, warnings=("spad1 sees 7 % of the laser pulses",))
+    result = fit_g2(plain)
+    shown = said(draw_g2(plain))
+    assert f"g²(0) = {result.g2_0_raw:.3f} ± {result.sigma_poisson:.3f}" in shown
+    assert f"by the rates {result.g2_0_rate:.3f}, near/far {result.near_far:.3f}" in shown
+    assert "spad1 sees 7 %" in shown
+    assert "dead time ok" in shown and "cannot be claimed" in shown
+    assert "by blocks" not in shown and "background" not in shown
+    more = dataclasses.replace(result, bootstrap=Bootstrap(0.123, 50, 1.0, 2000, 0)).with_background((0.9, 0.8))
+    shown = said(draw_g2(plain, more))
+    assert f"g²(0) = {result.g2_0_raw:.3f} ± {result.sigma_poisson:.3f} (± 0.123 by blocks)" in shown
+    assert f"without background {more.g2_0_bgcorr:.3f}" in shown
+
+
+def test_a_dead_time_artefact_is_red_in_night_and_run(data):
+    night_g2 = data[0].g2
+    delay = np.asarray(night_g2.delay_ns)
+    hole = np.where(np.abs(delay - 1.7) < 250.0, 0, night_g2.counts)
+    broken = dataclasses.replace(night_g2, counts=hole)
+    assert fit_g2(broken).dead_time_ok is False
+    assert "ARTEFACT" in said(draw_g2(broken))
+    assert "dead-time artefact" in said(draw_night([dataclasses.replace(data[0], g2=broken)], "x"))
 
 
 def test_shifted_delay_axis_is_refused_not_misread(data):

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import erfcx
 
-from ._checks import AnalysisError, Floats, count_array, finite_array, positive
+from ._checks import AnalysisError, Floats, count_array, finite_array, fraction, positive
 
 
 def two_level(delay_ns: ArrayLike, tau_ns: float) -> Floats:
@@ -49,6 +49,22 @@ def accidentals_per_bin(rate1_Hz: float, rate2_Hz: float, binwidth_ps: float, du
 def accidentals_per_peak(counts1: float, counts2: float, pulses: float) -> float:
     """Expected pairs per peak of uncorrelated pulsed light: N1 N2/N_pulses."""
     return positive("counts1", counts1) * positive("counts2", counts2) / positive("pulses", pulses)
+
+
+def without_background(
+    g2: float, sigma: float, rho: tuple[float, float], rho_err: tuple[float, float]
+) -> tuple[float, float]:
+    """g2 of the signal alone, (g2 - (1 - rho1 rho2))/(rho1 rho2), and its error from g2 and both fractions.
+
+    Raises:
+        AnalysisError: A signal fraction outside (0, 1], or an error that is negative or not finite.
+    """
+    product = fraction("rho[0]", rho[0]) * fraction("rho[1]", rho[1])
+    if not all(np.isfinite(e) and e >= 0 for e in rho_err):
+        raise AnalysisError(f"rho_err is {rho_err!r} but both errors must be finite and not negative.")
+    slope = (1.0 - g2) / product  # d corrected / d ln(product)
+    relative = np.hypot(rho_err[0] / rho[0], rho_err[1] / rho[1])
+    return (g2 - (1.0 - product)) / product, float(np.hypot(sigma / product, slope * relative))
 
 
 def single_stop_factor(rate_Hz: float, delay_ns: float) -> float:

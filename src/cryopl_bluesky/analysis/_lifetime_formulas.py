@@ -1,4 +1,4 @@
-"""Closed forms around lifetimes: averages, precision limits, pile-up, funnelling, timing."""
+"""Closed forms around lifetimes: averages, precision limits, funnelling, timing."""
 
 from __future__ import annotations
 
@@ -43,28 +43,6 @@ def lifetime_precision(photons: float, window_ns: float, tau_ns: float) -> float
     r = positive("window_ns", window_ns) / positive("tau_ns", tau_ns)
     information = 1.0 - r**2 * np.exp(-r) / np.expm1(-r) ** 2
     return float(1.0 / np.sqrt(positive("photons", photons) * information))
-
-
-def first_photon_histogram(probabilities: ArrayLike, mean_photons_per_cycle: float) -> Floats:
-    """Pile-up: P_i = exp(-mu sum_{j<i} p_j)(1 - exp(-mu p_i)), chance of the first photon in bin i."""
-    p = count_array("probabilities", probabilities)
-    before = np.concatenate([[0.0], np.cumsum(p)[:-1]])
-    return -np.exp(-mean_photons_per_cycle * before) * np.expm1(-mean_photons_per_cycle * p)
-
-
-def coates_correction(counts: ArrayLike, cycles: float) -> Floats:
-    """Undo pile-up: mean photons per cycle and bin, mu p_i = -ln(1 - N_i/(N_cycles - sum_{j<i} N_j)).
-
-    Raises:
-        AnalysisError: More counts than laser cycles.
-    """
-    n = count_array("counts", counts)
-    left = positive("cycles", cycles) - np.concatenate([[0.0], np.cumsum(n)[:-1]])
-    if (left <= n).any():
-        raise AnalysisError(
-            f"{n.sum():g} counts cannot come from {cycles:g} laser cycles with one photon each."
-        )
-    return -np.log1p(-n / left)
 
 
 def funnelling(

@@ -1,20 +1,29 @@
-"""Pulsed g2(0) from a coincidence histogram, with exact intervals, and the closed forms around g2.
+"""Pulsed g2(0) with honest errors: from a delay histogram or from peak areas; and the closed forms around g2.
 
 Delay is t(SPAD 2) - t(SPAD 1); bin i of n stands for the delay (i - n//2) * binwidth (the Time Tagger's
 convention). g2(0) is the area of the central peak over the mean area of the side peaks. The histogram must be
-multi-stop (all pairs).
+multi-stop (all pairs). What each number means and where it ends: docs/g2.md.
+
+    >>> rng = np.random.default_rng(1)
+    >>> pairs = np.zeros(2301, int)  # 11 side peaks on either side, 100 bins apart
+    >>> pairs[50::100] = rng.poisson([400] * 11 + [100] + [400] * 11)
+    >>> result = pulsed_g2(pairs, binwidth_ps=500, period_ns=50.0, offset_ns=0.0)
+    >>> abs(result.g2_0_raw - 0.25) < 3 * result.sigma_poisson, result.single_emitter
+    (True, True)
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import gammaincinv
 
-from ._checks import AnalysisError, Floats, count_array, fraction, positive
+from ._checks import AnalysisError, count_array, positive
+from ._g2_blocks import BlockAreas, Bootstrap, blinking_time_s, block_areas, block_bootstrap
+from ._g2_dead_time import DeadTimeCheck, check_dead_time
 from ._g2_formulas import (
     accidentals_per_bin,
     accidentals_per_peak,
@@ -26,16 +35,22 @@ from ._g2_formulas import (
     two_level,
     unequal_emitters,
 )
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from ._g2_peaks import Counts, delay_axis_ns, peak_areas, phase_offset_ns
+from ._g2_result import PulsedG2
 
 __all__ = [
-    "BackgroundCorrected",
+    "BlockAreas",
+    "Bootstrap",
+    "DeadTimeCheck",
     "PulsedG2",
     "accidentals_per_bin",
     "accidentals_per_peak",
-    "correct_background",
+    "blinking_time_s",
+    "block_areas",
+    "block_bootstrap",
+    "check_dead_time",
+    "delay_axis_ns",
+    "g2_of_areas",
     "garwood",
     "jitter_dip",
     "n_emitters",
@@ -48,55 +63,8 @@ __all__ = [
     "unequal_emitters",
 ]
 
-
-@dataclass(frozen=True, eq=False)
-class PulsedG2:
-    """Result of `pulsed_g2`; nothing is background-corrected.
-
-    Attributes:
-        g2_0_raw: Central area over mean side area.
-        sigma: Poisson standard error g2 sqrt(1/A_0 + 1/sum A_k); for an empty central peak the upper end of
-            `ci68`.
-        ci68: Exact (Garwood) 68.27 % interval of the central counts, divided by the mean side area.
-        ci95: The same at 95 %.
-        k: Peak numbers, ascending, all complete windows in the histogram, (n,).
-        areas: Counts per peak window, (n,).
-        n_central: Counts in the central window, A_0.
-        n_side: Counts in all side peaks used.
-        side_mean: Mean counts of the side peaks used.
-        k_range: Lowest and highest |k| used as side peaks.
-        period_ns: Laser period.
-        offset_ns: Delay of the central peak.
-        window_ns: Width of the window of each peak.
-        near_far: Mean area of 1 <= |k| <= 100 over the accidental level; above 1 means blinking. None
-            without rates.
-        g2_0_rate: Central area over the accidental level; wrong for a blinking source. None without rates.
-        method: How it was computed.
-        notes: What a reader must know.
-    """
-
-    g2_0_raw: float
-    sigma: float
-    ci68: tuple[float, float]
-    ci95: tuple[float, float]
-    k: NDArray[np.int64]
-    areas: NDArray[np.int64]
-    n_central: int
-    n_side: int
-    side_mean: float
-    k_range: tuple[int, int]
-    period_ns: float
-    offset_ns: float
-    window_ns: float
-    near_far: float | None
-    g2_0_rate: float | None
-    method: str
-    notes: tuple[str, ...] = ()
-
-    @property
-    def single_emitter(self) -> bool:
-        """Whether g2(0) < 0.5 may be claimed: the upper end of the exact 95 % interval is below 0.5."""
-        return self.ci95[1] < 0.5
+BUNCHING_REACH = 100
+"""`near_far` looks at 1 <= |k| <= 100."""
 
 
 def pulsed_g2(
@@ -107,8 +75,7 @@ def pulsed_g2(
     offset_ns: float | None = None,
     side_peaks: int = 50,
     window_ns: float | None = None,
-    singles: tuple[float, float] | None = None,
-    duration_s: float | None = None,
+    accidentals: float | None = None,
 ) -> PulsedG2:
     """g2(0) by peak areas; by default the window is the full period around each peak.
 
@@ -120,8 +87,8 @@ def pulsed_g2(
             known only up to whole periods: the peak nearest to zero is taken.
         side_peaks: Use 1 <= |k| <= side_peaks, as far as complete windows exist.
         window_ns: Narrower window around each peak, as a check; leave None unless the peaks do not overlap.
-        singles: Counts of SPAD 1 and SPAD 2 during the measurement, for the rate normalisation.
-        duration_s: Duration of the measurement, with `singles`.
+        accidentals: Pairs per full-period peak expected of uncorrelated light, `accidentals_per_peak`; sums of
+            histograms have the sum of their accidentals.
 
     Returns:
         The raw g2(0) with its errors and all peak areas.
@@ -141,56 +108,136 @@ def pulsed_g2(
         raise AnalysisError(
             f"binwidth_ps {binwidth_ps:g} is above an eighth of the period {period:g} ns; use finer bins."
         )
-    delay_ns = np.asarray((np.arange(counts.size) - counts.size // 2) * dt_ns, dtype=np.float64)
+    delay_ns = delay_axis_ns(counts.size, dt_ns)
+    if offset_ns is not None and not np.isfinite(offset_ns):
+        raise AnalysisError(f"offset_ns is {offset_ns!r} but must be finite; leave it out to find it by phase.")
     notes: list[str] = []
     if offset_ns is None:
-        offset_ns = _phase_offset(counts, delay_ns, period, notes)
-    k, areas = _peak_areas(counts, delay_ns, dt_ns, period, offset_ns, window_ns)
-    used = (k != 0) & (np.abs(k) <= side_peaks)
-    if 0 not in k or not used.any():
+        offset_ns = phase_offset_ns(counts, delay_ns, period)
+        if np.abs(offset_ns) > 0.25 * period:
+            notes.append(
+                f"offset {offset_ns:.3g} ns is beyond a quarter period: "
+                "confirm which peak is central by calibration"
+            )
+    k, areas = peak_areas(counts, delay_ns, period, offset_ns, window_ns)
+    if 0 not in k or k.size < 2:
         raise AnalysisError(
             f"The histogram reaches from {delay_ns[0]:g} to {delay_ns[-1]:g} ns, which holds no complete "
             f"central and side peak of period {period:g} ns around {offset_ns:g} ns; "
             "record at least +-1.5 periods."
         )
-    if areas[used].sum() == 0:
+    result = g2_of_areas(
+        k, areas, period, offset_ns=offset_ns, side_peaks=side_peaks, window_ns=window_ns,
+        accidentals=accidentals, notes=notes,
+    )  # fmt: skip
+    if window_ns is not None:
+        return result
+    return _compared(result, *peak_areas(counts, delay_ns, period, offset_ns, period / 2.0))
+
+
+def g2_of_areas(
+    k: ArrayLike,
+    areas: ArrayLike,
+    period_ns: float,
+    *,
+    offset_ns: float = 0.0,
+    side_peaks: int = 50,
+    window_ns: float | None = None,
+    accidentals: float | None = None,
+    notes: Sequence[str] = (),
+) -> PulsedG2:
+    """g2(0) of pairs that are already counted by peak, for example `block_areas(...).areas.sum(axis=0)`.
+
+    Args:
+        k: Peak numbers, 0 = central, (n,).
+        areas: Pairs per peak, (n,).
+        period_ns: Laser period.
+        offset_ns: Delay of the central peak.
+        side_peaks: Use 1 <= |k| <= side_peaks, as far as they are there.
+        window_ns: Width of the window in which pairs were counted; None = the full period.
+        accidentals: As in `pulsed_g2`.
+        notes: What is known about the counts already.
+
+    Raises:
+        AnalysisError: Bad counts, no central or no side peak, empty side peaks, or accidentals with a window.
+    """
+    counts, numbers = count_array("areas", areas), np.asarray(k)
+    if numbers.shape != counts.shape or not np.issubdtype(numbers.dtype, np.integer):
+        raise AnalysisError(f"k must be one whole number per area, but its shape is {numbers.shape}, {numbers.dtype}.")
+    if np.any(counts != np.round(counts)):
+        raise AnalysisError("areas holds fractions; give raw pair counts, exact intervals need whole numbers.")
+    if accidentals is not None and window_ns is not None:
+        raise AnalysisError("accidentals counts pairs of full periods; leave window_ns out to compare with it.")
+    if side_peaks < 1:
+        raise AnalysisError(f"side_peaks is {side_peaks!r} but must be 1 or more.")
+    pairs = counts.astype(np.int64)
+    used = (numbers != 0) & (np.abs(numbers) <= side_peaks)
+    if np.count_nonzero(numbers == 0) != 1 or not used.any():
+        raise AnalysisError("The peaks hold no central or no side peak; record at least +-1.5 periods.")
+    central, side = int(pairs[numbers == 0][0]), pairs[used]
+    if side.sum() == 0:
         raise AnalysisError("The side peaks hold no pairs; record longer.")
-    central, side = int(areas[k == 0][0]), areas[used]
     mean = float(side.mean())
     value, sigma = peak_ratio(central, side)
     ci68, ci95 = (tuple(limit / mean for limit in garwood(central, level)) for level in (0.6827, 0.95))
-    accidental = None
-    if singles is not None:
-        if duration_s is None:
-            raise AnalysisError("singles needs duration_s for the rate normalisation.")
-        accidental = accidentals_per_peak(*singles, duration_s * 1e9 / period)
+    remarks = list(notes)
     if side.size < 10:
-        notes.append(f"only {side.size} side peaks: their error and blinking are poorly known")
-    near = areas[(k != 0) & (np.abs(k) <= 100)].mean()
-    return PulsedG2(
+        remarks.append(f"only {side.size} side peaks: their error and blinking are poorly known")
+    result = PulsedG2(
         g2_0_raw=value,
-        sigma=sigma if central else ci68[1],
+        sigma_poisson=sigma if central else ci68[1],
         ci68=(ci68[0], ci68[1]),
         ci95=(ci95[0], ci95[1]),
-        k=k,
-        areas=areas,
+        k=numbers.astype(np.int64),
+        areas=pairs,
         n_central=central,
         n_side=int(side.sum()),
         side_mean=mean,
-        k_range=(1, int(np.abs(k[used]).max())),
-        period_ns=period,
+        k_range=(int(np.abs(numbers[used]).min()), int(np.abs(numbers[used]).max())),
+        period_ns=positive("period_ns", period_ns),
         offset_ns=float(offset_ns),
-        window_ns=window_ns if window_ns is not None else period,
-        near_far=float(near / accidental) if accidental else None,
-        g2_0_rate=float(central / accidental) if accidental else None,
+        window_ns=period_ns if window_ns is None else positive("window_ns", window_ns),
         method="full_period" if window_ns is None else "window",
-        notes=tuple(notes),
+        dead_time=check_dead_time(numbers, pairs, period_ns),
+        notes=tuple(remarks),
+    )
+    return result if accidentals is None else _rate_normalised(result, positive("accidentals", accidentals))
+
+
+def _compared(result: PulsedG2, k: Counts, narrow: Counts) -> PulsedG2:
+    """Put the value of half-period windows beside the one of full periods, and say when they disagree."""
+    side = narrow[(k != 0) & (np.abs(k) <= result.k_range[1])]
+    if side.sum() == 0:
+        return replace(result, notes=(*result.notes, "no side pairs in half-period windows: is offset_ns right?"))
+    value, sigma = peak_ratio(int(narrow[k == 0][0]), side)
+    notes = result.notes
+    # The pairs of the narrow windows are among those of the wide ones: only the others make a difference.
+    difference = np.sqrt(abs(sigma**2 - result.sigma_poisson**2))
+    if abs(value - result.g2_0_raw) > max(4.0 * difference, 0.01):
+        notes += (f"half-period windows give {value:.3f} ± {sigma:.3f}: peaks overlap, or background between them",)
+    return replace(result, second_window=(result.period_ns / 2.0, value, sigma), notes=notes)
+
+
+def _rate_normalised(result: PulsedG2, accidentals: float) -> PulsedG2:
+    """Put the normalisation by the rates beside the one by the side peaks; their ratio is the blinking."""
+    near = result.areas[(result.k != 0) & (np.abs(result.k) <= BUNCHING_REACH)]
+    near_far = float(near.mean() / accidentals)
+    error = float(np.sqrt(max(1, near.sum())) / near.size / accidentals)
+    notes = result.notes
+    if near_far > 1.0 + 5.0 * error:
+        notes += ("blinking or drift: the rate-normalised value is too high, errors need a block bootstrap",)
+    elif near_far < 1.0 - 5.0 * error:
+        notes += ("fewer side pairs than the rates allow: tags or pairs are lost",)
+    return replace(
+        result, near_far=near_far, near_far_err=error, g2_0_rate=result.n_central / accidentals, notes=notes
     )
 
 
 def peak_ratio(central: float, side: ArrayLike) -> tuple[float, float]:
     """g2(0) = A_0/mean(A_k) and its error g2 sqrt(1/A_0 + 1/sum A_k) (0 for an empty centre)."""
     areas = count_array("side", side)
+    if not (np.isfinite(central) and central >= 0) or areas.sum() == 0:
+        raise AnalysisError(f"central is {central!r} and the side peaks hold {areas.sum():g} pairs; record longer.")
     value = central / areas.mean()
     sigma = value * np.sqrt(1.0 / central + 1.0 / areas.sum()) if central else 0.0
     return float(value), float(sigma)
@@ -207,93 +254,3 @@ def garwood(counts: int, level: float = 0.95) -> tuple[float, float]:
     tail = (1.0 - level) / 2.0
     lower = float(gammaincinv(counts, tail)) if counts else 0.0
     return lower, float(gammaincinv(counts + 1, 1.0 - tail))
-
-
-@dataclass(frozen=True)
-class BackgroundCorrected:
-    """Corrected g2(0), always together with what went in.
-
-    Attributes:
-        g2_0_bgcorr: (g2 - (1 - rho1 rho2))/(rho1 rho2).
-        sigma: Error propagated from g2 and both signal fractions.
-        g2_0_raw: The uncorrected value.
-        rho: Signal fractions of SPAD 1 and SPAD 2.
-    """
-
-    g2_0_bgcorr: float
-    sigma: float
-    g2_0_raw: float
-    rho: tuple[float, float]
-
-
-def correct_background(
-    g2_0_raw: float,
-    sigma: float,
-    rho: tuple[float, float],
-    rho_err: tuple[float, float] = (0.0, 0.0),
-) -> BackgroundCorrected:
-    """Remove the pairs with an uncorrelated background photon.
-
-    Args:
-        g2_0_raw: Measured value.
-        sigma: Its error.
-        rho: Signal fraction S/(S + B) per SPAD; B from a dark spot of the same sample with the laser on.
-        rho_err: Errors of the signal fractions.
-
-    Raises:
-        AnalysisError: A signal fraction outside (0, 1].
-    """
-    product = fraction("rho[0]", rho[0]) * fraction("rho[1]", rho[1])
-    corrected = (g2_0_raw - (1.0 - product)) / product
-    slope = (1.0 - g2_0_raw) / product  # d corrected / d ln(product)
-    relative = np.hypot(rho_err[0] / rho[0], rho_err[1] / rho[1])
-    return BackgroundCorrected(
-        float(corrected), float(np.hypot(sigma / product, slope * relative)), g2_0_raw, (rho[0], rho[1])
-    )
-
-
-def _phase_offset(counts: Floats, delay_ns: Floats, period_ns: float, notes: list[str]) -> float:
-    """Delay of the peak nearest zero, from the phase of the first harmonic of the laser."""
-    # A whole number of periods, else a flat pedestal leaks into the harmonic.
-    whole = np.abs(delay_ns) < np.floor(np.abs(delay_ns[0]) / period_ns) * period_ns
-    inside = counts[whole] if whole.any() else counts
-    phasor = np.sum(inside * np.exp(2j * np.pi * delay_ns[whole if whole.any() else slice(None)] / period_ns))
-    total = inside.sum()
-    # For Poissonian light without pulses |phasor| exceeds 4 sqrt(N) by chance once in 1e7.
-    if total == 0 or np.abs(phasor) < 4.0 * np.sqrt(total):
-        raise AnalysisError(
-            "The histogram shows no peaks at the laser period, so the delay of the central peak "
-            "cannot be found; "
-            "check period_ns, or give offset_ns from a calibration."
-        )
-    offset = float(np.angle(phasor) / (2.0 * np.pi) * period_ns)
-    if np.abs(offset) > 0.25 * period_ns:
-        notes.append(
-            f"offset {offset:.3g} ns is beyond a quarter period: confirm which peak is central by calibration"
-        )
-    return offset
-
-
-def _peak_areas(
-    counts: Floats,
-    delay_ns: Floats,
-    dt_ns: float,
-    period_ns: float,
-    offset_ns: float,
-    window_ns: float | None,
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Whole-bin sums around each peak whose full-period window lies inside the histogram."""
-    if window_ns is not None and not 2 * dt_ns <= window_ns <= period_ns:
-        raise AnalysisError(
-            f"window_ns {window_ns:g} must lie between two bins and the period {period_ns:g} ns."
-        )
-    k_of_bin = np.floor((delay_ns - offset_ns) / period_ns + 0.5).astype(np.int64)
-    first = int(np.ceil((delay_ns[0] - offset_ns - 1e-9) / period_ns + 0.5))
-    last = int(np.floor((delay_ns[-1] + dt_ns - offset_ns + 1e-9) / period_ns - 0.5))
-    if last < first:
-        return np.empty(0, np.int64), np.empty(0, np.int64)
-    keep = (k_of_bin >= first) & (k_of_bin <= last)
-    if window_ns is not None:
-        keep &= np.abs(delay_ns - offset_ns - k_of_bin * period_ns) <= window_ns / 2.0
-    areas = np.bincount(k_of_bin[keep] - first, weights=counts[keep], minlength=last - first + 1)
-    return np.arange(first, last + 1), np.round(areas).astype(np.int64)

@@ -24,8 +24,6 @@ from ._checks import AnalysisError, FitError, Floats, count_array, finite_array,
 from ._decay_fit import REDUCED_DEVIANCE_BAND, DecayFit, DecayTask
 from ._decay_model import DecayModel, GaussianModel, SampledModel, exp_conv_gauss
 from ._lifetime_formulas import (
-    coates_correction,
-    first_photon_histogram,
     funnelling,
     laser_fwhm_for_ps,
     lifetime_precision,
@@ -40,9 +38,7 @@ from ._lifetime_formulas import (
 __all__ = [
     "REDUCED_DEVIANCE_BAND",
     "DecayFit",
-    "coates_correction",
     "exp_conv_gauss",
-    "first_photon_histogram",
     "fit_decay",
     "funnelling",
     "laser_fwhm_for_ps",

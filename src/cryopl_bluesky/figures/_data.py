@@ -120,6 +120,8 @@ class G2:
         counts: Pairs per bin, (n,).
         period_ns: Laser period.
         offset_ns: Delay of the central peak from calibration; None: from the phase of the histogram.
+        accidentals: Pairs per peak expected of uncorrelated light at the measured rates; None if not known.
+        warnings: What is wrong with the count rates, one sentence each.
         title: Text above the histogram.
     """
 
@@ -127,6 +129,31 @@ class G2:
     counts: Array
     period_ns: float
     offset_ns: float | None = None
+    accidentals: float | None = None
+    warnings: tuple[str, ...] = ()
+    title: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class DelayCalibration:
+    """A pair histogram of correlated pulsed light, recorded to find the delay between the SPADs.
+
+    Attributes:
+        histogram: Pairs by t(SPAD 2) - t(SPAD 1), bin i at (i - n//2) bin widths, (n,).
+        binwidth_ps: Bin width.
+        period_ns: Laser period.
+        singles: Counts of SPAD 1 and SPAD 2.
+        applied_ps: Input delays of SPAD 1, SPAD 2 and sync that were set meanwhile.
+        warnings: What is wrong with the count rates, one sentence each.
+        title: Text above the histogram.
+    """
+
+    histogram: Array
+    binwidth_ps: float
+    period_ns: float
+    singles: tuple[int, int]
+    applied_ps: tuple[int, int, int] = (0, 0, 0)
+    warnings: tuple[str, ...] = ()
     title: str = ""
 
 

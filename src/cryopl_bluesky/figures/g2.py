@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Sequence
+
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,23 +17,33 @@ from ._data import G2
 from .summary import fit_g2
 
 SHOWN_PEAKS = 5
+_FLAGS = {True: "ok", False: "ARTEFACT", None: "not judged"}
 
 
 def g2_panel(
-    ax: Axes, data: G2, result: PulsedG2, colour: str | tuple[float, ...], peaks: int = SHOWN_PEAKS
+    ax: Axes,
+    data: G2,
+    result: PulsedG2,
+    colour: str | tuple[float, ...],
+    peaks: int = SHOWN_PEAKS,
+    lines: Sequence[str] = (),
 ) -> None:
-    """Draw the histogram (left) and the peak areas over their mean (right), with lines at 1 and 0.5."""
+    """Draw the histogram (left) and the peak areas over their mean (right), with lines at 1 and 0.5.
+
+    Args:
+        ax: Where.
+        data: The histogram.
+        result: Its analysis.
+        colour: Of the histogram.
+        peaks: Side peaks shown on either side.
+        lines: Text above the peaks.
+    """
     delay, counts = np.asarray(data.delay_ns, float), np.asarray(data.counts, float)
     reach = min(peaks, int(np.abs(result.k).max())) + 0.5
     keep = np.abs(delay - result.offset_ns) <= reach * result.period_ns
-    step = max(1, np.count_nonzero(keep) // 700)
-    whole = np.count_nonzero(keep) // step * step
-    x = delay[keep][:whole].reshape(-1, step).mean(axis=1)
-    y = counts[keep][:whole].reshape(-1, step).sum(axis=1)
-    width_ns = float(delay[1] - delay[0]) * step
+    x, y, width_ns = style.joined(delay[keep], counts[keep], 700)
     ax.fill_between(x, y, step="mid", color=colour, alpha=0.8, linewidth=0)
     ax.set_xlim(x[0], x[-1])
-    ax.set_ylim(0.0, 1.5 * max(1.0, float(y.max())))
     ax.set_xlabel("delay SPAD 2 - SPAD 1 (ns)")
     ax.set_ylabel(f"pairs per {width_ns:.3g} ns")
     right = ax.twinx()
@@ -50,20 +63,55 @@ def g2_panel(
     )
     right.axhline(1.0, color="0.25", linestyle="--", linewidth=1.0)
     right.axhline(0.5, color="0.25", linestyle=":", linewidth=1.0)
-    right.set_ylim(0.0, max(1.9, 1.35 * float((limits[1] / result.side_mean).max())))
     right.set_ylabel("g²(0) = area / mean side area")
-    text = f"g²(0) = {result.g2_0_raw:.3f} ± {result.sigma:.3f}"
-    text += f"  (95 %: {result.ci95[0]:.2f} to {result.ci95[1]:.2f})"
-    right.legend(loc="upper center", title=text, title_fontsize=10.5, ncols=1)
+    room = 1.3 + 0.2 * len(lines)
+    ax.set_ylim(0.0, (room - 0.2) * max(1.0, float(y.max())))
+    right.set_ylim(0.0, max(room + 0.2, room * float((limits[1] / result.side_mean).max()) - 0.2))
+    right.legend(loc="upper center", title="\n".join(lines), title_fontsize=10.5, ncols=1)
 
 
-def draw_g2(data: G2) -> Figure:
-    """A figure of one histogram: wide range with side peaks, and the centre."""
+def numbers(result: PulsedG2) -> list[str]:
+    """The values of a result, one line each: raw always first, then what is known besides."""
+    blocks = "" if result.sigma_bootstrap is None else f" (± {result.sigma_bootstrap:.3f} by blocks)"
+    lines = [
+        f"g²(0) = {result.g2_0_raw:.3f} ± {result.sigma_poisson:.3f}{blocks}  "
+        f"(95 %: {result.ci95[0]:.2f} to {result.ci95[1]:.2f})"
+    ]
+    if result.g2_0_rate is not None:
+        lines.append(
+            f"by the rates {result.g2_0_rate:.3f}, near/far {result.near_far:.3f} ± {result.near_far_err:.3f}"
+        )
+    if result.rho is not None:
+        lines.append(
+            f"without background {result.g2_0_bgcorr:.3f} ± {result.sigma_bgcorr:.3f}  "
+            f"(signal {result.rho[0]:.2f}, {result.rho[1]:.2f})"
+        )
+    return lines
+
+
+def problems(data: G2, result: PulsedG2) -> list[str]:
+    """What speaks against a result, the worst first."""
+    artefact = [result.dead_time.note] if result.dead_time_ok is False else []
+    return [*artefact, *data.warnings, *result.notes]
+
+
+def _verdict(result: PulsedG2) -> str:
+    claim = "g²(0) < 0.5 holds at 95 %" if result.single_emitter else "g²(0) < 0.5 cannot be claimed"
+    return f"dead time {_FLAGS[result.dead_time_ok]}; {claim}"
+
+
+def draw_g2(data: G2, result: PulsedG2 | None = None) -> Figure:
+    """A figure of one histogram: wide range with side peaks, and the centre.
+
+    Args:
+        data: The histogram.
+        result: Its analysis, for example with bootstrap and background; None: `fit_g2`.
+    """
     with matplotlib.rc_context(style.RC):
-        figure = style.new_figure(14.0, 5.2, data.title)
+        figure = style.new_figure(14.0, 5.6, data.title)
         left, right = figure.subplots(1, 2)
         try:
-            result = fit_g2(data)
+            result = fit_g2(data) if result is None else result
         except AnalysisError as error:
             style.say_missing(right, "no g2(0)", str(error))
             left.plot(np.asarray(data.delay_ns, float), np.asarray(data.counts), linewidth=0.8)
@@ -71,8 +119,13 @@ def draw_g2(data: G2) -> Figure:
             left.set_ylabel("pairs per bin")
             return figure
         g2_panel(left, data, result, style.POSITION_COLOURS[0], peaks=15)
-        g2_panel(right, data, result, style.POSITION_COLOURS[0], peaks=1)
-        notes = f"{result.n_central} central pairs, {result.side_mean:.1f} per side peak"
-        notes += f", |k| up to {result.k_range[1]}"
-        right.set_title("\n".join([notes, *result.notes]), fontsize=10)
+        g2_panel(right, data, result, style.POSITION_COLOURS[0], peaks=1, lines=[*numbers(result), _verdict(result)])
+        pairs = f"{result.n_central} central pairs, {result.side_mean:.1f} per side peak, |k| up to {result.k_range[1]}"
+        lines = [pairs, *([] if result.dead_time_ok is False else [result.dead_time.note])]
+        right.set_title(_wrapped(lines), fontsize=10, loc="left")
+        left.set_title(_wrapped(problems(data, result)), fontsize=10, loc="left", color="crimson")
     return figure
+
+
+def _wrapped(lines: list[str]) -> str:
+    return "\n".join(textwrap.fill(line, 78) for line in lines)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Sequence
 
 import matplotlib
@@ -10,7 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from . import g2, image, spectral, style, trpl
-from ._data import G2, Decay, Picture, SpectralMap, Temperature, TrplMap
+from ._data import G2, Decay, DelayCalibration, Picture, SpectralMap, Temperature, TrplMap
+from .channel_delay import draw_channel_delay
 from .g2 import draw_g2
 from .image import draw_image
 from .spectral import draw_spectral_map
@@ -21,11 +23,13 @@ from .trpl import draw_decay, draw_trpl_map
 __all__ = [
     "G2",
     "Decay",
+    "DelayCalibration",
     "Picture",
     "SpectralMap",
     "SummaryRow",
     "Temperature",
     "TrplMap",
+    "draw_channel_delay",
     "draw_decay",
     "draw_g2",
     "draw_image",
@@ -42,7 +46,7 @@ ROW_HEIGHT_IN, SUMMARY_HEIGHT_IN, WIDTH_IN = 3.6, 4.0, 27.0
 
 _Colour = tuple[float, float, float, float]
 
-Drawable = Picture | SpectralMap | TrplMap | Decay | G2
+Drawable = Picture | SpectralMap | TrplMap | Decay | G2 | DelayCalibration
 
 
 def draw_run(kind: str, data: Drawable) -> Figure:
@@ -50,7 +54,7 @@ def draw_run(kind: str, data: Drawable) -> Figure:
 
     Args:
         kind: The run's `measurement`: "widefield_image", "spot", "scale", "dark", "spectral_image",
-            "total_spectrum", "trpl_map", "decay", "irf" or "g2".
+            "total_spectrum", "trpl_map", "decay", "irf", "g2" or "channel_delay".
         data: The plain data that belongs to it.
 
     Raises:
@@ -62,6 +66,7 @@ def draw_run(kind: str, data: Drawable) -> Figure:
         **dict.fromkeys(("decay", "irf"), (Decay, draw_decay)),
         "trpl_map": (TrplMap, draw_trpl_map),
         "g2": (G2, draw_g2),
+        "channel_delay": (DelayCalibration, draw_channel_delay),
     }
     if kind not in drawers:
         raise ValueError(f"There is no figure for {kind!r}; choose one of {', '.join(sorted(drawers))}.")
@@ -150,7 +155,11 @@ def _draw_row(
         style.say_missing(axes[3], "TRPL map", row.problems["trpl_map"])
         style.say_missing(axes[4], "decays", row.problems["trpl_map"])
     if data.g2 is not None and row.g2 is not None:
-        g2.g2_panel(axes[5], data.g2, row.g2, colour)
+        g2.g2_panel(axes[5], data.g2, row.g2, colour, lines=g2.numbers(row.g2))
+        against = g2.problems(data.g2, row.g2)
+        if against:
+            more = f" (and {len(against) - 1} more)" if len(against) > 1 else ""
+            axes[5].set_title(textwrap.shorten(against[0], 60, placeholder=" ...") + more, color="crimson", fontsize=9)
     else:
         style.say_missing(axes[5], "g2", row.problems["g2"])
 

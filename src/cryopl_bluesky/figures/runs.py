@@ -7,11 +7,23 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from cryopl_bluesky.analysis.counting import check_count_rates
+from cryopl_bluesky.analysis.g2 import delay_axis_ns
 from cryopl_bluesky.figures import night
-from cryopl_bluesky.figures._data import G2, Decay, Picture, SpectralMap, Temperature, TrplMap
+from cryopl_bluesky.figures._data import (
+    G2,
+    Decay,
+    DelayCalibration,
+    Picture,
+    SpectralMap,
+    Temperature,
+    TrplMap,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+SPADS = ("spad1", "spad2")
 
 
 class RunLike(Protocol):
@@ -95,8 +107,22 @@ def trpl_map(run: RunLike) -> TrplMap:
 def g2(run: RunLike) -> G2:
     """The delay histogram of a g2 run, all wavelengths together."""
     counts = run.data["hbt_g2_histogram"].sum(axis=0)
-    delay_ns = (np.arange(counts.size) - counts.size // 2) * float(run.config["hbt_g2_binwidth_ps"]) * 1e-3
-    return G2(delay_ns, counts, _period_ns(run))
+    delay_ns = delay_axis_ns(counts.size, float(run.config["hbt_g2_binwidth_ps"]) * 1e-3)
+    period_ns = _measured_period_ns(run)
+    clicks1, clicks2 = (run.data[f"hbt_{spad}_counts"].astype(float) for spad in SPADS)
+    pulses = run.data["hbt_capture_duration_s"] * 1e9 / period_ns
+    accidentals = float((clicks1 * clicks2 / pulses).sum())
+    return G2(delay_ns, counts, period_ns, accidentals=accidentals or None, warnings=_rate_warnings(run))
+
+
+def channel_delay(run: RunLike) -> DelayCalibration:
+    """The pair histogram of a channel-delay run with the delays that were set meanwhile."""
+    clicks1, clicks2 = (int(run.data[f"hbt_{spad}_counts"].sum()) for spad in SPADS)
+    applied1_ps, applied2_ps, sync_ps = (int(run.config[f"hbt_{role}_delay_ps"]) for role in (*SPADS, "sync"))
+    return DelayCalibration(
+        run.data["hbt_g2_histogram"].sum(axis=0), float(run.config["hbt_g2_binwidth_ps"]),
+        _measured_period_ns(run), (clicks1, clicks2), (applied1_ps, applied2_ps, sync_ps), _rate_warnings(run),
+    )
 
 
 _CONVERT: Mapping[str, Callable[[RunLike], night.Drawable]] = {
@@ -107,6 +133,7 @@ _CONVERT: Mapping[str, Callable[[RunLike], night.Drawable]] = {
     "decay": decay,
     "trpl_map": trpl_map,
     "g2": g2,
+    "channel_delay": channel_delay,
 }
 _PANELS = {"widefield_image": "picture", "spectral_image": "spectral_map", "trpl_map": "trpl_map", "g2": "g2"}
 """Which panel of a night a measurement fills."""
@@ -164,6 +191,21 @@ def _delay_ns(run: RunLike, bins: int) -> np.ndarray:
 
 def _period_ns(run: RunLike) -> float:
     return 1e9 / float(run.start["excitation"]["repetition_rate_Hz"])
+
+
+def _measured_period_ns(run: RunLike) -> float:
+    """Laser period on the tagger's own clock, which is also the clock of the delays."""
+    measured_Hz = float(np.mean(run.data["hbt_sync_rate_Hz"]))
+    return 1e9 / measured_Hz if measured_Hz > 0 else _period_ns(run)
+
+
+def _rate_warnings(run: RunLike) -> tuple[str, ...]:
+    """What the highest rates of a run do to its g2."""
+    rates_Hz = {spad: float(run.data[f"hbt_{spad}_rate_Hz"].max()) for spad in SPADS}
+    return tuple(finding.text for finding in check_count_rates(
+        rates_Hz, float(run.start["excitation"]["repetition_rate_Hz"]), measurement="g2",
+        other_tags_Hz=sum(rates_Hz.values()),  # the filtered sync: one for every photon at most
+    ))
 
 
 def _irf_fwhm_ps(run: RunLike) -> float:

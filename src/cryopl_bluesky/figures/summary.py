@@ -103,7 +103,7 @@ def summarise_one(temperature: Temperature) -> SummaryRow:
         tau_amp_err_ns=decay.tau_amp_err_ns if decay else None,
         tau_nm=tau_nm if decay else None,
         g2_0=g2.g2_0_raw if g2 else None,
-        g2_0_err=g2.sigma if g2 else None,
+        g2_0_err=g2.sigma_poisson if g2 else None,
         line=line,
         decay=decay,
         g2=g2,
@@ -193,7 +193,9 @@ def fit_g2(data: G2) -> PulsedG2:
     binwidth_ns = float((delay[-1] - delay[0]) / (delay.size - 1))
     middle = float(delay[delay.size // 2])
     offset = None if data.offset_ns is None else data.offset_ns - middle
-    result = pulsed_g2(counts, binwidth_ns * 1e3, data.period_ns, offset_ns=offset)
+    result = pulsed_g2(
+        counts, binwidth_ns * 1e3, data.period_ns, offset_ns=offset, accidentals=data.accidentals
+    )
     if abs(middle) > 0.5 * binwidth_ns:
         raise AnalysisError(
             f"The delay axis has {middle:g} ns in its middle bin instead of 0; "

@@ -12,12 +12,18 @@ from bluesky.utils import MsgGenerator
 
 from cryopl_bluesky.devices.instruments import Instruments
 from cryopl_bluesky.drivers.errors import LimitError
-from cryopl_bluesky.plans import measurements
+from cryopl_bluesky.plans import imaging, photon_counting
 from cryopl_bluesky.plans.beam_path import leave_safe
 
 STEPS: Mapping[str, Callable[..., MsgGenerator[str]]] = {
-    name: getattr(measurements, name)
-    for name in ("widefield_image", "spectral_image", "total_spectrum", "decay", "trpl_map", "g2", "dark")
+    "widefield_image": imaging.widefield_image,
+    "spectral_image": imaging.spectral_image,
+    "total_spectrum": imaging.total_spectrum,
+    "decay": photon_counting.decay,
+    "trpl_map": photon_counting.trpl_map,
+    "g2": photon_counting.g2,
+    "channel_delay": photon_counting.channel_delay,
+    "dark": imaging.dark,
 }
 """The plans that may be steps of a series, by name."""
 

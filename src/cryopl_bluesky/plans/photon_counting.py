@@ -1,7 +1,7 @@
-"""The measurements of the microscope, each a run of its own.
+"""The measurements of the two SPADs, each a run of its own.
 
 Every plan takes the instruments first and then plain JSON values; in a session the instruments are filled in, so
-that a user writes `RE(spectral_image(exposure_s=0.5))`. All of them end with the laser locked, the shutter
+that a user writes `RE(g2(duration_s=60))`. All of them end with the laser locked, the shutter
 closed and the exit port at the camera, however they end.
 """
 
@@ -10,70 +10,22 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field
 
 from cryopl_bluesky.devices.instruments import Instruments
 from cryopl_bluesky.drivers.errors import LimitError
-from cryopl_bluesky.plans.beam_path import BeamPath, Excitation, check_wavelength
-from cryopl_bluesky.plans.exposures import event, events, wavelength_scan
+from cryopl_bluesky.plans.arguments import (
+    Lens,
+    Permille,
+    Positive,
+    PositiveInt,
+    Until,
+    excitation_of,
+    stop_settings,
+)
+from cryopl_bluesky.plans.beam_path import BeamPath, check_wavelength
+from cryopl_bluesky.plans.exposures import event, wavelength_scan
 from cryopl_bluesky.plans.measurement import Measurement, Metadata, measurement_plan
-
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-PositiveInt = Annotated[int, Field(ge=1)]
-Permille = Annotated[float, Field(ge=0, le=1000)]
-Lens = Literal["in", "out"]
-
-
-class Until(BaseModel):
-    """When enough was counted; the first that is reached ends the acquisition.
-
-    Attributes:
-        seconds: time of counting.
-        photons: clicks of both SPADs together.
-        precision: standard error of g2(0), or relative standard error of the mean lifetime.
-    """
-
-    model_config = ConfigDict(extra="forbid")
-
-    seconds: Positive | None = None
-    photons: PositiveInt | None = None
-    precision: Annotated[float, Field(gt=0, lt=1)] | None = None
-
-    @model_validator(mode="after")
-    def _name_at_least_one(self) -> Until:
-        if self.seconds is None and self.photons is None and self.precision is None:
-            raise ValueError("until names none of seconds, photons, precision")
-        return self
-
-
-
-WIDE_OPEN_UM = 2500.0
-"""Entrance slit of the image mode: as wide as it goes."""
-
-
-def _excitation(ins: Instruments, intensity_permille: float | None, repetition_rate_Hz: float | None) -> Excitation:
-    return Excitation(
-        ins.default_repetition_rate_Hz if repetition_rate_Hz is None else repetition_rate_Hz,
-        ins.default_intensity_permille if intensity_permille is None else intensity_permille,
-    )
-
-
-def _camera_settings(ins: Instruments, exposure_s: float, frames: int) -> list[tuple[Any, Any]]:
-    return [(ins.camera.exposure_s, exposure_s), (ins.camera.frames_expected, frames)]
-
-
-def _spectra(
-    ins: Instruments, path: BeamPath, excitation: Excitation, exposure_s: float, frames: int, spectrum: str
-) -> Measurement:
-    """Frames behind a grating, each with its wavelength axis."""
-    return Measurement(
-        path=path,
-        excitation=excitation,
-        configure=_camera_settings(ins, exposure_s, frames),
-        detectors=[ins.cryostat, ins.camera],
-        events=lambda: events(frames, [ins.cryostat, ins.camera], [ins.spectrograph.wavelength_axis]),
-        md={"spectrum": spectrum},
-    )
 
 
 def _photon_settings(
@@ -89,113 +41,17 @@ def _photon_settings(
         (ins.hbt.store_tags, store_tags),
         (ins.hbt.expect_sync, True),
         (ins.hbt.duration_s, duration_s),
-        *_stop_settings(ins, until),
+        *stop_settings(ins, until),
         (ins.hbt.repetition_rate_Hz, rate_Hz),
         (ins.hbt.decay_binwidth_ps, binwidth_ps),
         (ins.hbt.decay_bins, int(period_ps // binwidth_ps)),
     ]
 
 
-def _stop_settings(ins: Instruments, until: Until | None) -> list[tuple[Any, Any]]:
-    return [
-        (ins.hbt.until_s, until.seconds or 0.0 if until else 0.0),
-        (ins.hbt.until_photons, until.photons or 0 if until else 0),
-        (ins.hbt.until_precision, until.precision or 0.0 if until else 0.0),
-    ]
-
-
-@measurement_plan
-def widefield_image(
-    ins: Instruments,
-    exposure_s: Positive = 0.2,
-    frames: PositiveInt = 1,
-    l1: Lens = "in",
-    intensity_permille: Permille | None = None,
-    repetition_rate_Hz: Positive | None = None,
-    md: Metadata | None = None,
-) -> Measurement:
-    """Photoluminescence image of the sample (mirror in the turret, entrance slit wide open).
-
-    Args:
-        ins: the instruments.
-        exposure_s: exposure of one frame.
-        frames: number of frames.
-        l1: "in" for wide-field excitation, "out" for the focused spot.
-        intensity_permille: laser intensity; None = the profile's.
-        repetition_rate_Hz: laser rate; None = the profile's.
-        md: more keys for the start document.
-    """
-    return Measurement(
-        path=BeamPath(port="camera", l1=l1, entrance_slit_um=WIDE_OPEN_UM),
-        excitation=_excitation(ins, intensity_permille, repetition_rate_Hz),
-        configure=_camera_settings(ins, exposure_s, frames),
-        detectors=[ins.cryostat, ins.camera],
-        events=lambda: events(frames, [ins.cryostat, ins.camera]),
-    )
-
-
-@measurement_plan
-def spectral_image(
-    ins: Instruments,
-    exposure_s: Positive = 1.0,
-    centre_wavelength_nm: Positive = 525.0,
-    frames: PositiveInt = 1,
-    lines_per_mm: Positive = 600.0,
-    entrance_slit_um: Positive = 50.0,
-    l1: Lens = "in",
-    intensity_permille: Permille | None = None,
-    repetition_rate_Hz: Positive | None = None,
-    md: Metadata | None = None,
-) -> Measurement:
-    """Spectra along the acquisition line: rows are positions, columns are wavelengths.
-
-    Args:
-        ins: the instruments.
-        exposure_s: exposure of one frame.
-        centre_wavelength_nm: wavelength at the centre of the chip.
-        frames: number of frames.
-        lines_per_mm: grating.
-        entrance_slit_um: width of the slit, and of the line on the sample.
-        l1: "in" for wide-field excitation, "out" for the focused spot.
-        intensity_permille: laser intensity; None = the profile's.
-        repetition_rate_Hz: laser rate; None = the profile's.
-        md: more keys for the start document.
-    """
-    path = BeamPath("camera", l1, "out", lines_per_mm, centre_wavelength_nm, entrance_slit_um)
-    excitation = _excitation(ins, intensity_permille, repetition_rate_Hz)
-    return _spectra(ins, path, excitation, exposure_s, frames, "position_resolved")
-
-
-@measurement_plan
-def total_spectrum(
-    ins: Instruments,
-    exposure_s: Positive = 1.0,
-    centre_wavelength_nm: Positive = 525.0,
-    frames: PositiveInt = 1,
-    lines_per_mm: Positive = 600.0,
-    entrance_slit_um: Positive = 50.0,
-    l1: Lens = "in",
-    intensity_permille: Permille | None = None,
-    repetition_rate_Hz: Positive | None = None,
-    md: Metadata | None = None,
-) -> Measurement:
-    """Spectrum of all light of the image (L5 focuses the image into the slit; rows are no positions).
-
-    Args:
-        ins: the instruments.
-        exposure_s: exposure of one frame.
-        centre_wavelength_nm: wavelength at the centre of the chip.
-        frames: number of frames.
-        lines_per_mm: grating.
-        entrance_slit_um: width of the slit.
-        l1: "in" for wide-field excitation, "out" for the focused spot.
-        intensity_permille: laser intensity; None = the profile's.
-        repetition_rate_Hz: laser rate; None = the profile's.
-        md: more keys for the start document.
-    """
-    path = BeamPath("camera", l1, "in", lines_per_mm, centre_wavelength_nm, entrance_slit_um)
-    excitation = _excitation(ins, intensity_permille, repetition_rate_Hz)
-    return _spectra(ins, path, excitation, exposure_s, frames, "image_total_spectrum")
+def _pair_histogram(ins: Instruments, side_peaks: int, rate_Hz: float, binwidth_ps: int) -> list[tuple[Any, Any]]:
+    """Delays of so many whole laser periods on either side of zero."""
+    half_bins = round((side_peaks + 0.5) * 1e12 / rate_Hz / binwidth_ps)
+    return [(ins.hbt.g2_binwidth_ps, binwidth_ps), (ins.hbt.g2_bins, 2 * half_bins + 1)]
 
 
 @measurement_plan
@@ -232,7 +88,7 @@ def decay(
         store_tags: keep the time tags themselves, in one file per run.
         md: more keys for the start document.
     """
-    excitation = _excitation(ins, intensity_permille, repetition_rate_Hz)
+    excitation = excitation_of(ins, intensity_permille, repetition_rate_Hz)
     tags = [ins.hbt.tags] if store_tags else []
     return Measurement(
         path=BeamPath("hbt", l1, "in", lines_per_mm, wavelength_nm, entrance_slit_um, exit_slit_um),
@@ -289,7 +145,7 @@ def trpl_map(
     """
     if stop_nm < start_nm:
         raise LimitError("trpl_map", f"stop_nm={stop_nm:g} is below start_nm={start_nm:g}", "exchange them")
-    excitation = _excitation(ins, intensity_permille, repetition_rate_Hz)
+    excitation = excitation_of(ins, intensity_permille, repetition_rate_Hz)
     wavelengths_nm = (start_nm + step_nm * np.arange(int((stop_nm - start_nm) / step_nm + 1e-6) + 1)).tolist()
     if order == "interleaved":
         wavelengths_nm = wavelengths_nm[::2] + wavelengths_nm[1::2][::-1]
@@ -350,9 +206,8 @@ def g2(
         store_tags: keep the time tags themselves, in one file per run.
         md: more keys for the start document.
     """
-    excitation = _excitation(ins, intensity_permille, repetition_rate_Hz)
+    excitation = excitation_of(ins, intensity_permille, repetition_rate_Hz)
     rate_Hz = excitation.repetition_rate_Hz
-    half_bins = round((side_peaks + 0.5) * 1e12 / rate_Hz / binwidth_ps)
     turret = ins.spectrograph.turret_of(lines_per_mm)
     for wavelength_nm in wavelengths_nm:
         check_wavelength(ins, turret, wavelength_nm)
@@ -362,8 +217,7 @@ def g2(
         excitation=excitation,
         configure=[
             *_photon_settings(ins, "decay+g2", duration_s, rate_Hz, decay_binwidth_ps, store_tags, until),
-            (ins.hbt.g2_binwidth_ps, binwidth_ps),
-            (ins.hbt.g2_bins, 2 * half_bins + 1),
+            *_pair_histogram(ins, side_peaks, rate_Hz, binwidth_ps),
         ],
         detectors=[ins.cryostat, ins.hbt],
         collecting=tags,
@@ -374,31 +228,47 @@ def g2(
 
 
 @measurement_plan
-def dark(
+def channel_delay(
     ins: Instruments,
-    exposure_s: Positive = 1.0,
-    frames: PositiveInt = 10,
+    duration_s: Positive = 60.0,
+    wavelength_nm: Positive = 525.0,
+    binwidth_ps: PositiveInt = 50,
+    side_peaks: Annotated[int, Field(ge=1, le=1000)] = 5,
+    lines_per_mm: Positive = 600.0,
+    entrance_slit_um: Positive = 100.0,
+    exit_slit_um: Positive = 100.0,
+    l1: Lens = "in",
+    intensity_permille: Permille | None = None,
+    repetition_rate_Hz: Positive | None = None,
     md: Metadata | None = None,
 ) -> Measurement:
-    """Dark frames and SPAD dark rates: laser locked, shutter closed, exit port at the camera.
+    """Calibration of the delay between the SPADs, on pulsed light of many emitters (or attenuated laser light).
+
+    `cryopl show` gives the delay and what to write into the profile (`hbt.input_delays_ps`).
 
     Args:
         ins: the instruments.
-        exposure_s: exposure of one frame; the SPADs count for as long.
-        frames: number of frames.
+        duration_s: time of counting.
+        wavelength_nm: centre of the detected band; where the decay is fast, the delay is sharp.
+        binwidth_ps: bin width of the delay histogram.
+        side_peaks: laser periods on either side of zero delay that the histogram covers; all peaks count.
+        lines_per_mm: grating.
+        entrance_slit_um: entrance slit.
+        exit_slit_um: exit slit; it sets the detected bandwidth.
+        l1: "in" for wide-field excitation, "out" for the focused spot.
+        intensity_permille: laser intensity; None = the profile's.
+        repetition_rate_Hz: laser rate; None = the profile's. The delay is known up to whole periods.
         md: more keys for the start document.
     """
+    excitation = excitation_of(ins, intensity_permille, repetition_rate_Hz)
+    rate_Hz = excitation.repetition_rate_Hz
     return Measurement(
-        path=BeamPath(port="camera"),
-        excitation=None,
+        path=BeamPath("hbt", l1, "in", lines_per_mm, wavelength_nm, entrance_slit_um, exit_slit_um),
+        excitation=excitation,
         configure=[
-            *_camera_settings(ins, exposure_s, frames),
-            (ins.hbt.record, "rates"),
-            (ins.hbt.store_tags, False),
-            (ins.hbt.expect_sync, False),
-            (ins.hbt.duration_s, exposure_s),
-            *_stop_settings(ins, None),
+            *_photon_settings(ins, "g2", duration_s, rate_Hz, binwidth_ps, store_tags=False, until=None),
+            *_pair_histogram(ins, side_peaks, rate_Hz, binwidth_ps),
         ],
-        detectors=[ins.cryostat, ins.camera, ins.hbt],
-        events=lambda: events(frames, [ins.cryostat, ins.camera, ins.hbt]),
+        detectors=[ins.cryostat, ins.hbt],
+        events=lambda: event([ins.cryostat, ins.hbt], [ins.spectrograph.centre_wavelength_nm]),
     )
