@@ -1,0 +1,43 @@
+"""What the compiled photon kernels share: array types, the decorator, two machine instructions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
+
+Times = types.Array(types.int64, 1, "C", readonly=True)
+Bytes = types.Array(types.uint8, 1, "C", readonly=True)
+Flags = types.Array(types.boolean, 1, "C")
+Integers = types.Array(types.int64, 1, "C")
+Rows = types.Array(types.int64, 2, "C")
+flag, whole, unsigned, byte, nothing = types.boolean, types.int64, types.uint64, types.uint8, types.void
+
+
+def kernel(returns: Any, *arguments: Any) -> Any:
+    """Decorator: compile for these types now, or take the machine code from the cache on disk."""
+    return njit(returns(*arguments), cache=True, nogil=True)
+
+
+def _high_product(typing, a, b):
+    def generate(context, builder, signature, values):
+        wide = [builder.zext(value, ir.IntType(128)) for value in values]
+        return builder.trunc(builder.lshr(builder.mul(*wide), ir.IntType(128)(64)), ir.IntType(64))
+
+    return types.uint64(types.uint64, types.uint64), generate
+
+
+def _float_of_bits(typing, bits):
+    def generate(context, builder, signature, values):
+        return builder.bitcast(values[0], ir.DoubleType())
+
+    return types.float64(types.int64), generate
+
+
+high_product: Any = intrinsic(_high_product)
+"""Upper 64 bits of the product of two uint64."""
+
+float_of_bits: Any = intrinsic(_float_of_bits)
+"""The float64 that has the bits of an int64."""
