@@ -14,6 +14,8 @@ from cryopl_bluesky.catalog.queries import RunNotFoundError, find_run, series_ru
 if TYPE_CHECKING:
     from tiled.client.container import Container
 
+    from cryopl_bluesky.catalog.tags import Tags
+
 #: How often, and after which pause (real seconds), a run that is still going on is asked for again.
 ATTEMPTS_WHILE_RUNNING = 5
 PAUSE_S = 0.3
@@ -29,6 +31,7 @@ class RunData:
         config: configuration of the devices by data key, for example `camera_exposure_s`.
         data: columns by data key, first axis = event; also `time` (seconds since the epoch) and `seq_num`.
         frames: external data by data key, shape (frames, height, width); read only what is sliced.
+        client: client of the run.
     """
 
     start: dict[str, Any]
@@ -36,6 +39,16 @@ class RunData:
     config: dict[str, Any]
     data: dict[str, np.ndarray]
     frames: dict[str, Any]
+    client: Any = None
+
+    def tags(self) -> Tags | None:
+        """The time tags of the run, to be closed after use; None if it keeps none."""
+        from cryopl_bluesky.catalog.tags import NoTagsError, open_tags
+
+        try:
+            return open_tags(self.client)
+        except NoTagsError:
+            return None
 
     @property
     def num_events(self) -> int:
@@ -92,7 +105,7 @@ def _load(run: Any, stream: str) -> RunData:
     try:
         node = run.base[stream].base
     except KeyError:
-        return RunData(start, stop, {}, {}, {})
+        return RunData(start, stop, {}, {}, {}, run)
     specs: Mapping[str, Any] = node.metadata.get("data_keys", {})
     # The rows first: the arrays of an event are stored before its row, so each row read has its arrays.
     parts = dict(node.items())
@@ -112,7 +125,7 @@ def _load(run: Any, stream: str) -> RunData:
             lengths[key] = part.shape[0]
     if stop and len(set(lengths.values())) > 1:
         raise ValueError(f"run {start['uid'][:8]}: columns of different lengths: {lengths}")
-    return RunData(start, stop, _configuration(node), data, frames)
+    return RunData(start, stop, _configuration(node), data, frames, run)
 
 
 def _rows(parts: Mapping[str, Any], specs: Mapping[str, Any]) -> dict[str, np.ndarray]:

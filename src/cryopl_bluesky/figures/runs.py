@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from cryopl_bluesky.analysis import AnalysisError
 from cryopl_bluesky.analysis.counting import check_count_rates
-from cryopl_bluesky.analysis.g2 import delay_axis_ns
+from cryopl_bluesky.analysis.g2 import BlockAreas, PulsedG2, delay_axis_ns
+from cryopl_bluesky.analysis.g2_tags import BLOCKS, block_areas_of_tags
 from cryopl_bluesky.figures import night
 from cryopl_bluesky.figures._data import (
     G2,
@@ -19,6 +22,8 @@ from cryopl_bluesky.figures._data import (
     Temperature,
     TrplMap,
 )
+from cryopl_bluesky.figures.g2 import draw_g2
+from cryopl_bluesky.figures.summary import fit_g2
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -47,6 +52,10 @@ class RunLike(Protocol):
     @property
     def frames(self) -> Mapping[str, Any]:
         """Frames by data key, to be sliced."""
+        ...
+
+    def tags(self) -> Any:
+        """The open time tags (`catalog.tags.Tags`), or None."""
         ...
 
 
@@ -150,9 +159,34 @@ def draw_run(run: RunLike) -> Figure:
         raise NotDrawableError(f"there is no figure for {measurement!r}; there is one for {', '.join(_CONVERT)}")
     if not run.data:
         raise NotDrawableError(f"run {run.start['uid'][:8]} ({measurement}) holds no events")
-    figure = night.draw_run(measurement, _CONVERT[measurement](run))
+    data = _CONVERT[measurement](run)
+    figure = draw_g2(data, _g2_by_blocks(run, data)) if isinstance(data, G2) else night.draw_run(measurement, data)
     figure.suptitle(f"{measurement} at {run.start['temperature_K']:g} K, scan {run.start['scan_id']}")
     return figure
+
+
+def _g2_by_blocks(run: RunLike, data: G2) -> PulsedG2 | None:
+    """The numbers of a g2 run with the error by blocks of time, if its time tags were kept; None without numbers."""
+    try:
+        result = fit_g2(data)
+    except AnalysisError:
+        return None  # the figure says why
+    tags = run.tags()
+    if tags is None:
+        return result
+    with tags:
+        spad1, spad2 = (tags.channels[spad].channel for spad in SPADS)
+        block_s = sum(part.capture_s for part in tags.acquisitions) / BLOCKS
+        try:
+            blocks = [
+                block_areas_of_tags(tags.chunks(number), spad1, spad2, result.period_ns, block_s=block_s,
+                                    offset_ns=result.offset_ns, peaks=result.k_range[1])
+                for number in range(len(tags.acquisitions))
+            ]
+            areas = np.concatenate([part.areas for part in blocks])
+            return result.with_bootstrap(BlockAreas(blocks[0].k, areas, block_s))
+        except AnalysisError as error:
+            return replace(result, notes=(*result.notes, f"no error by blocks: {error}"))
 
 
 def temperatures(runs: Sequence[RunLike]) -> list[Temperature]:
