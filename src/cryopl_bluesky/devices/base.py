@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-from ophyd import Device, Kind, Signal
+from ophyd import Device, Signal
 from ophyd.status import Status
 
 from cryopl_bluesky.devices.status import WorkStatus
@@ -197,8 +197,7 @@ class Detector(Instrument):
 
     def settings(self) -> dict[str, Any]:
         """What data are taken with: all configuration by name, for the file of the data."""
-        signals = (getattr(self, name) for name in self.component_names)
-        return {signal.attr_name: signal.get() for signal in signals if signal.kind is Kind.config}
+        return {key.removeprefix(f"{self.name}_"): reading["value"] for key, reading in self.read_configuration().items()}
 
     def _interrupt(self) -> None:
         """Make the driver call that takes data return at once (with an error)."""
