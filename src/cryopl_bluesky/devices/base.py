@@ -197,7 +197,8 @@ class Detector(Instrument):
 
     def settings(self) -> dict[str, Any]:
         """What data are taken with: all configuration by name, for the file of the data."""
-        return {key.removeprefix(f"{self.name}_"): reading["value"] for key, reading in self.read_configuration().items()}
+        readings: dict[str, Any] = dict(self.read_configuration())
+        return {key.removeprefix(f"{self.name}_"): reading["value"] for key, reading in readings.items()}
 
     def _interrupt(self) -> None:
         """Make the driver call that takes data return at once (with an error)."""
