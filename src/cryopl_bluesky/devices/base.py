@@ -197,7 +197,7 @@ class Detector(Instrument):
 
     def settings(self) -> dict[str, Any]:
         """What data are taken with: all configuration by name, for the file of the data."""
-        readings: dict[str, Any] = dict(self.read_configuration())
+        readings: Any = self.read_configuration()
         return {key.removeprefix(f"{self.name}_"): reading["value"] for key, reading in readings.items()}
 
     def _interrupt(self) -> None:
