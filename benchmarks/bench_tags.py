@@ -6,11 +6,16 @@ import resource
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tagger_bench import Light, make_bench
 
-from cryopl_bluesky.catalog.tags import open_tags
+from cryopl_bluesky.analysis.photons import CrossCorrelation
+from cryopl_bluesky.catalog.tags import ROLES, open_tags
 from cryopl_bluesky.devices.hbt import Hbt
+from cryopl_bluesky.devices.tag_file import TagFile
+from cryopl_bluesky.drivers.tag_tap import TagBlock
+from cryopl_bluesky.drivers.tagger_setup import ChannelSettings
 from cryopl_bluesky.drivers.timetagger import TimeTagger
 from cryopl_bluesky.sim.timetagger import HbtParameters, make_module
 
@@ -18,6 +23,7 @@ LIVE_S = 60.0
 RATE_HZ = 2.2e6
 """Photons on both SPADs; of these some 2 x 1 Mcps are counted, the rest falls into the dead time."""
 LASER_HZ = 20e6
+STORED_TAGS = 20_000_000
 
 
 @pytest.fixture
@@ -59,3 +65,34 @@ def bench_live_recording(benchmark, hbt):
     print(f"\n {LIVE_S:g} s live: {photons / LIVE_S / 1e6:.2f} Mcps + sync = {stored / LIVE_S / 1e6:.2f} Mtags/s "
           f"on disk, 0 lost of {stored}, {size:.2f} bytes a tag, {cpu_s / LIVE_S:.2f} cores with the bench's own "
           f"photons, {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")
+
+
+def bench_stored_tags_into_a_kernel(benchmark, tmp_path):
+    """Decoding and correlating a compressed file, one core."""
+    rng = np.random.default_rng(1)
+    times = np.cumsum(rng.exponential(1e12 / 400e3, STORED_TAGS)).astype(np.int64)
+    channels = rng.choice(np.array([-1, -2, -3], np.int8), STORED_TAGS, p=[0.25, 0.25, 0.5])
+    settings = {role: ChannelSettings(-number, -0.4, 2_100, 0) for number, role in enumerate(ROLES, 1)}
+    file = TagFile(tmp_path / "hbt.h5", channels=settings, settings={}, instrument="hbt")
+    file.begin()
+    for first in range(0, STORED_TAGS, 100_000):
+        file.put(TagBlock(times[first : first + 100_000], channels[first : first + 100_000], ()))
+    file.end(begin_ps=0, capture_ps=int(times[-1]), overflows=0)
+    file.close()
+    best_s = float("inf")
+
+    def correlate() -> int:
+        nonlocal best_s
+        begin_s = time.process_time()
+        pairs = CrossCorrelation(-1, -2, 100, 10_001)
+        with open_tags(file.path) as tags:
+            for chunk in tags.chunks():
+                pairs.add(*chunk)
+        best_s = min(best_s, time.process_time() - begin_s)
+        return int(pairs.counts.sum())
+
+    found = benchmark.pedantic(correlate, rounds=5, warmup_rounds=1)
+    assert found > 0
+    benchmark.extra_info["Mtags_per_s"] = STORED_TAGS / best_s / 1e6
+    print(f"\n stored tags, decoded and correlated: {STORED_TAGS / best_s / 1e6:.0f} Mtags/s per core, "
+          f"{file.path.stat().st_size / STORED_TAGS:.2f} bytes a tag")

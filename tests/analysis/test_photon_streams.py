@@ -115,13 +115,29 @@ def test_a_chunk_may_not_begin_before_the_end_of_the_last(engine):
         np.testing.assert_array_equal(accumulator.counts, before)
 
 
-def test_disorder_is_found_at_every_place():
-    for engine in ps.ENGINES:
-        for index in (1, 2, 3, 100, 16_383, 16_384, 16_385, 299_999):
-            times = np.arange(300_000) * 10
-            times[index] = times[index - 1] - 1
+@pytest.mark.parametrize("engine", ps.ENGINES)
+def test_cleared_accumulators_are_as_new(engine):
+    times, channels = tags()
+    for used, new in zip(accumulators(engine), accumulators(engine), strict=True):
+        used.add(times + 12_345, channels)
+        used.clear()
+        assert used.counts.sum() == 0
+        for accumulator in (used, new):
+            accumulator.add(times, channels)
+        np.testing.assert_array_equal(used.counts, new.counts)
+
+
+@pytest.mark.parametrize("engine", ps.ENGINES)
+@pytest.mark.parametrize("gap_ps", [10, 100_000])
+@pytest.mark.parametrize("index", [1, 2, 100, 16_383, 16_384, 16_385, 299_999])
+def test_disorder_is_found_at_every_place(engine, gap_ps, index):
+    """Dense and sparse tags, of the channels that are counted and of others."""
+    times = np.arange(300_000) * gap_ps
+    times[index] = times[index - 1] - 1
+    for channels in (np.ones(300_000, np.int8), np.full(300_000, 3), np.arange(300_000) % 3):
+        for accumulator in accumulators(engine):
             with pytest.raises(AnalysisError, match=f"at index {index} "):
-                CrossCorrelation(1, 2, 100, 50, engine=engine).add(times, np.ones(300_000, np.int8))
+                accumulator.add(times, channels)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What the compiled photon kernels share: array types, the decorator, two machine instructions."""
+"""What the compiled photon kernels share: array types, the decorator, three machine instructions."""
 
 from __future__ import annotations
 
@@ -36,8 +36,23 @@ def _float_of_bits(typing, bits):
     return types.float64(types.int64), generate
 
 
+def _prefetch(typing, array, index):
+    def generate(context, builder, signature, values):
+        data = context.make_array(signature.args[0])(context, builder, values[0]).data
+        address = builder.bitcast(builder.gep(data, [values[1]]), ir.IntType(8).as_pointer())
+        hints = [ir.IntType(32)(0), ir.IntType(32)(3), ir.IntType(32)(1)]  # to read, into the nearest cache, data
+        function = ir.FunctionType(ir.VoidType(), [address.type, *(hint.type for hint in hints)])
+        builder.call(builder.module.declare_intrinsic("llvm.prefetch", [address.type], function), [address, *hints])
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64), generate
+
+
 high_product: Any = intrinsic(_high_product)
 """Upper 64 bits of the product of two uint64."""
 
 float_of_bits: Any = intrinsic(_float_of_bits)
 """The float64 that has the bits of an int64."""
+
+prefetch: Any = intrinsic(_prefetch)
+"""Fetch the cache line of an element; the element need not exist."""

@@ -7,6 +7,8 @@ one costs a test for negative numbers.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numba import njit, types
 
@@ -15,10 +17,10 @@ from ._photon_numba_phases import add_phases, add_rates, elapsed, in_gate
 
 __all__ = ["BLOCK", "add_pairs", "add_phases", "add_rates", "elapsed", "in_gate", "in_order", "only"]
 
-BLOCK = 1 << 17
+BLOCK = 1 << 18
 """Tags handed to a kernel at once: enough to hide the cost of a call, few enough for the cache."""
 
-_NEAR_BLOCK = 1 << 14
+_NEAR_BLOCK = 1 << 12
 _DENSE = 1.5
 """Tags within reach of a tag from which two pointers beat the walk along the merged stream (measured)."""
 
@@ -66,17 +68,24 @@ def _bin(delay, lowest, magic, shift, outside):
 _BINNING = (whole, unsigned, unsigned, Integers)
 
 
-@kernel(nothing, Times, Bytes, byte, byte, whole, *_BINNING)
+@kernel(flag, Times, Bytes, byte, byte, whole, *_BINNING)
 def _near_pairs(times, channels, differ, later, reach, lowest, magic, shift, counts):
-    """Pairs along the merged stream, lag by lag, of the tags that still have a partner within reach."""
+    """Pairs along the merged stream, lag by lag, of the tags that still have a partner within reach.
+
+    Returns:
+        False, and the counts are incomplete, if a time decreases.
+    """
     outside, one = np.uint64(len(counts) - 1), np.uint64(1)
     near, delays = np.empty(_NEAR_BLOCK + 1, np.uint16), np.empty(_NEAR_BLOCK + 1, np.int64)
     for begin in range(0, len(times) - 1, _NEAR_BLOCK):
         t, c = times[begin:], channels[begin:]
-        n, found = np.uint64(len(t)), np.uint64(0)
+        n, found, gaps = np.uint64(len(t)), np.uint64(0), np.int64(0)
         for i in range(min(_NEAR_BLOCK, len(t) - 1)):
             near[found] = i
             found += np.uint64(t[i + 1] - t[i] <= reach)
+            gaps |= t[i + 1] - t[i]
+        if gaps < 0:
+            return False
         lag = one
         while found:
             pairs, still_near = np.uint64(0), np.uint64(0)
@@ -92,6 +101,7 @@ def _near_pairs(times, channels, differ, later, reach, lowest, magic, shift, cou
                 counts[_bin(delays[k], lowest, magic, shift, outside)] += 1
             found = still_near
             lag += one
+    return True
 
 
 @kernel(nothing, Times, Bytes, Times, Bytes, byte, byte, whole, *_BINNING)
@@ -110,9 +120,11 @@ def _border_pairs(times, channels, old_times, old_channels, differ, later, reach
             i -= 1
 
 
-@kernel(nothing, Times, Bytes, byte, byte, whole, *_BINNING)
+@kernel(flag, Times, Bytes, byte, byte, whole, *_BINNING)
 def _dense_pairs(times, channels, start, stop, width, lowest, magic, shift, counts):
-    """Pairs of two channels by two pointers on their separate times."""
+    """Pairs of two channels by two pointers on their separate times; returns as `_near_pairs`."""
+    if not in_order(times):
+        return False
     outside, one = np.uint64(len(counts) - 1), np.uint64(1)
     starts, stops = np.empty(len(times) + 1, np.int64), np.empty(len(times) + 1, np.int64)
     n_starts, n_stops, first = np.uint64(0), np.uint64(0), np.uint64(0)
@@ -128,6 +140,14 @@ def _dense_pairs(times, channels, start, stop, width, lowest, magic, shift, coun
         while j < n_stops and stops[j] - begin < width:
             counts[_bin(stops[j], begin, magic, shift, outside)] += 1
             j += one
+    return True
+
+
+@lru_cache
+def _divider(divisor):
+    """Factor and shift of `_bin`."""
+    bits = (divisor - 1).bit_length()
+    return np.uint64(-(-(1 << (63 + bits)) // divisor)), np.uint64(bits)
 
 
 def add_pairs(times, channels, old_times, old_channels, start, stop, lowest_ps, binwidth_ps, counts):
@@ -143,19 +163,18 @@ def add_pairs(times, channels, old_times, old_channels, start, stop, lowest_ps, 
         lowest_ps: lower edge of bin 0, not above 0.
         binwidth_ps: bin width.
         counts: (bins + 1,) int64, updated; the last entry takes what lies outside.
+
+    Returns:
+        False, and the counts are incomplete, if a time decreases.
     """
     width_ps = binwidth_ps * (len(counts) - 1)
     reach_ps = max(-lowest_ps, lowest_ps + width_ps - 1)
-    bits = (binwidth_ps - 1).bit_length()
-    magic = -(-(1 << (63 + bits)) // binwidth_ps)
-    binning = (lowest_ps, np.uint64(magic), np.uint64(bits), counts)
+    binning = (lowest_ps, *_divider(binwidth_ps), counts)
     # In the autocorrelation a pair counts with both signs: once as if its later tag were the stop, once not.
     laters = [stop] if start != stop else [stop, stop ^ 1]
     if len(old_times):
         for later in laters:
             _border_pairs(times, channels, old_times, old_channels, start ^ stop, later, reach_ps, *binning)
     if start != stop and len(times) * reach_ps > _DENSE * (int(times[-1]) - int(times[0])):
-        _dense_pairs(times, channels, start, stop, width_ps, *binning)
-        return
-    for later in laters:
-        _near_pairs(times, channels, start ^ stop, later, reach_ps, *binning)
+        return _dense_pairs(times, channels, start, stop, width_ps, *binning)
+    return all(_near_pairs(times, channels, start ^ stop, later, reach_ps, *binning) for later in laters)

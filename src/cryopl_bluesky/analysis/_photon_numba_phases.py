@@ -5,36 +5,56 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from ._photon_jit import Bytes, Flags, Integers, Rows, Times, byte, flag, float_of_bits, kernel, nothing, whole
+from ._photon_jit import (
+    Bytes,
+    Flags,
+    Integers,
+    Rows,
+    Times,
+    byte,
+    flag,
+    float_of_bits,
+    kernel,
+    nothing,
+    prefetch,
+    whole,
+)
 
 _BLOCK = 1 << 11
+_LINE = 8
 _EXACT = float(1 << 49)
 _TWO_52 = float(1 << 52)
 _BITS_OF_TWO_52 = 0x433 << 52
 
 
-@kernel(Integers, Times, Bytes, byte, whole)
-def elapsed(times, channels, sync, newest):
-    """Time since the newest sync tag that is not later, int64 ps.
+@kernel(whole, Times, Bytes, byte, whole, Integers)
+def elapsed(times, channels, sync, newest, result):
+    """Write the time of each tag since the newest sync tag that is not later; of a sync tag anything from 0 on.
 
     Args:
         times: int64.
         channels: uint8.
         sync: channel byte.
         newest: sync tag before the block.
+        result: int64, written; as long as `times`.
+
+    Returns:
+        The newest sync tag of the block, or else `newest`.
     """
-    result = np.empty(len(times), np.int64)
     tied = False
     for i in range(len(times)):
-        before = max(i - 1, 0)
-        newest = times[i] if channels[i] == sync else newest
-        result[i] = times[i] - newest
-        tied |= (channels[i] == sync) & (times[before] == times[i]) & (result[before] != 0)
+        is_sync, before = channels[i] == sync, max(i - 1, 0)
+        newest = times[i] if is_sync else newest
+        # Sync tags get different values, because to raise one and the same count at each of them is slow.
+        result[i] = (i & 255) << 8 if is_sync else times[i] - newest
+        tied |= is_sync & (times[before] == times[i]) & (channels[before] != sync)
     if tied:  # a sync tag among tags of its own time serves those before it in the stream, too
-        for i in range(len(times) - 1, 0, -1):
-            if result[i] == 0 and times[i - 1] == times[i]:
-                result[i - 1] = 0
-    return result
+        later = newest + 1
+        for i in range(len(times) - 1, -1, -1):
+            later = times[i] if channels[i] == sync else later
+            if times[i] == later and channels[i] != sync:
+                result[i] = 0
+    return newest
 
 
 @njit(inline="always")
@@ -46,7 +66,7 @@ def _phase(rest, parts, per):
     return phase - per if phase >= per else phase
 
 
-@kernel(nothing, Times, Bytes, Bytes, flag, whole, whole, whole, whole, Rows)
+@kernel(flag, Times, Bytes, Bytes, flag, whole, whole, whole, whole, Rows)
 def add_phases(values, channels, clicks, ordered, origin, parts, per, per_bin, counts):
     """Add the bins ((value - origin) * parts mod per) // per_bin of each click channel to its row.
 
@@ -55,16 +75,19 @@ def add_phases(values, channels, clicks, ordered, origin, parts, per, per_bin, c
     ((value - base) * parts + per), which is below 0.38: the bin is that of the integer r.
 
     Args:
-        values: int64 times, or times since a sync (then `ordered` is False, all >= 0, and `origin` 0).
+        values: int64 times, or times since a sync (then `ordered` is False).
         channels: uint8.
         clicks: channel bytes.
-        ordered: whether the values never decrease.
-        origin: phase zero, 0 <= origin < per.
+        ordered: whether the values are times and may not decrease.
+        origin: phase zero, 0 <= origin < per for times, -per < origin <= 0 for times since a sync.
         parts: the period is per/parts ps.
         per: see there.
         per_bin: parts * bin width.
         counts: (1 + clicks, bins + 1) int64, updated; row 0 takes the other channels, the last column the phases
             beyond the bins.
+
+    Returns:
+        False, and the counts are incomplete, if a time decreases.
     """
     row_length, flat = counts.shape[1], counts.ravel()
     indices = np.empty(_BLOCK, np.int32)
@@ -72,27 +95,36 @@ def add_phases(values, channels, clicks, ordered, origin, parts, per, per_bin, c
     inverse, half, scale = parts / per, 0.5 / per, per / per_bin
     for begin in range(0, len(values), _BLOCK):
         v, c = values[begin : begin + _BLOCK], channels[begin : begin + _BLOCK]
-        base = v[0] - (v[0] - origin) % per if ordered else np.int64(0)
+        after = values[begin + 1 : begin + _BLOCK + 1]
+        base = v[0] - (v[0] - origin) % per if ordered else origin
         top = v[len(v) - 1]
         if not ordered:
             for value in v:
-                top = max(top, value)
+                top |= value  # not below the highest of them, and faster to find
+        done, gaps = 0, np.int64(0)
         if np.float64(np.uint64(top - base)) * parts + per < _EXACT:
-            shift = _BITS_OF_TWO_52 - base
-            for i in range(len(v)):
+            done, shift = len(after), _BITS_OF_TWO_52 - base
+            for i in range(done):
                 # An integer below 2**52 added to the bits of 2.0**52 makes that float plus the integer.
                 periods = (float_of_bits(v[i] + shift) - _TWO_52) * inverse + half
                 bin_ = (periods - np.floor(periods)) * scale
                 indices[i] = np.int32(bin_ if bin_ < last else last)
-        else:
-            for i in range(len(v)):
-                indices[i] = min(_phase((v[i] - origin) % per, parts, per) // per_bin, row_length - 1)
+                gaps |= after[i] - v[i]
+        for i in range(done, len(v)):
+            indices[i] = min(_phase((v[i] - origin) % per, parts, per) // per_bin, row_length - 1)
+            if i < len(after):
+                gaps |= after[i] - v[i]
+        if ordered and gaps < 0:
+            return False
         for row in range(len(clicks)):
             step, click = np.int32((row + 1) * row_length), clicks[row]
             for i in range(len(v)):
                 indices[i] += step if c[i] == click else np.int32(0)
         for i in range(len(v)):
+            if i % _LINE == 0:  # the next block comes from the memory while this one is counted
+                prefetch(values, begin + _BLOCK + i)
             flat[np.uint32(indices[i])] += 1
+    return True
 
 
 @kernel(Flags, Times, Bytes, Bytes, whole, whole, whole, whole, whole)

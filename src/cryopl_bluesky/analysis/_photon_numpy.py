@@ -33,8 +33,10 @@ def add_pairs(times, channels, old_times, old_channels, start, stop, lowest_ps, 
     reach = max(-lowest_ps, lowest_ps + binwidth_ps * outside - 1)
     if n_old:
         times, channels = np.concatenate([old_times, times]), np.concatenate([old_channels, channels])
-    is_stop = channels == stop
-    near, lag = np.flatnonzero(times[1:] - times[:-1] <= reach), 1
+    is_stop, gaps = channels == stop, times[1:] - times[:-1]
+    if gaps.min(initial=0) < 0:
+        return False
+    near, lag = np.flatnonzero(gaps <= reach), 1
     while len(near):
         partner = near + lag
         wanted = partner >= n_old if n_old else np.True_
@@ -52,10 +54,11 @@ def add_pairs(times, channels, old_times, old_channels, start, stop, lowest_ps, 
         lag += 1
         near = near[: np.searchsorted(near, len(times) - lag)]
         near = near.take(np.flatnonzero(times.take(near + lag) - times.take(near) <= reach))
+    return True
 
 
-def elapsed(times, channels, sync, newest):
-    """Time since the newest sync tag that is not later, int64; `newest` is the one before the block."""
+def elapsed(times, channels, sync, newest, result):
+    """Write the time of each tag since the newest sync tag that is not later; arguments as in `_photon_numba`."""
     is_sync = channels == sync
     latest = np.full(len(times), newest, np.int64)
     np.copyto(latest, times, where=is_sync)
@@ -63,7 +66,8 @@ def elapsed(times, channels, sync, newest):
     if (is_sync[1:] & (times[1:] == times[:-1])).any():
         # A sync tag among tags of its own time serves those before it in the stream, too.
         latest = latest.take(np.searchsorted(times, times, side="right") - 1)
-    return times - latest
+    np.subtract(times, latest, out=result)
+    return int(latest[-1]) if len(latest) else newest
 
 
 def _phases(values, origin, parts, per):
@@ -77,10 +81,12 @@ def _phases(values, origin, parts, per):
 
 def add_phases(values, channels, clicks, ordered, origin, parts, per, per_bin, counts):
     """Add the phases of each click channel to its row; arguments as in `_photon_numba`."""
+    if ordered and not in_order(values):
+        return False
     row_length = counts.shape[1]
-    base = values[0] - (values[0] - origin) % per if ordered else 0
+    base = values[0] - (values[0] - origin) % per if ordered else origin
     top = values[-1] if ordered else values.max()
-    if (int(top) - int(base)) * parts < _EXACT:
+    if (int(top) - int(base)) * parts + per < _EXACT:
         periods = (values - base).astype(np.float64)
         periods *= parts / per
         periods += 0.5 / per
@@ -95,6 +101,7 @@ def add_phases(values, channels, clicks, ordered, origin, parts, per, per_bin, c
     bins += row_begin[channels]
     flat = counts.reshape(-1)
     flat += np.bincount(bins, minlength=len(flat))
+    return True
 
 
 def in_gate(values, channels, clicks, origin, parts, per, begin, end):

@@ -8,6 +8,8 @@ from numpy.typing import ArrayLike
 from ._checks import AnalysisError
 from ._photon_stream import MAX_BINS, MAX_PS, Bytes, Engine, Integers, TagStream, channel_numbers, whole_number
 
+_NO_TAGS = (np.empty(0, np.int64), np.empty(0, np.uint8))
+
 
 class _PairHistogram:
     """Counts t(stop) - t(start) of all pairs in equal bins from `lowest_ps` on."""
@@ -19,7 +21,7 @@ class _PairHistogram:
         self._binwidth_ps, self._lowest_ps = binwidth_ps, lowest_ps
         self._reach_ps = max(-lowest_ps, lowest_ps + binwidth_ps * bins - 1)
         self._counts = np.zeros(bins + 1, np.int64)
-        self._old: tuple[Integers, Bytes] = (np.empty(0, np.int64), np.empty(0, np.uint8))
+        self._old: tuple[Integers, Bytes] = _NO_TAGS
 
     @property
     def counts(self) -> Integers:
@@ -37,16 +39,25 @@ class _PairHistogram:
             AnalysisError: Wrong types or shapes, or not in time order. What comes before the fault may be counted.
         """
         kernels, start, stop = self._stream.kernels, self._stream.wanted[0], self._stream.wanted[-1]
-        for times, numbers, _ in self._stream.blocks(times_ps, channels):
-            times, numbers = kernels.only(times, numbers, start, stop)
+        for block, all_numbers, _ in self._stream.blocks(times_ps, channels, check_order=False):
+            times, numbers = kernels.only(block, all_numbers, start, stop)
+            if len(times) < len(block) and not kernels.in_order(block):
+                self._stream.refuse_disorder(block)
             if len(times):
                 self._old = self._within_reach(int(times[0]), *self._old)
-                kernels.add_pairs(
+                if not kernels.add_pairs(
                     times, numbers, *self._old, start, stop, self._lowest_ps, self._binwidth_ps, self._counts
-                )
+                ):
+                    self._stream.refuse_disorder(block)
                 if int(times[-1]) - int(times[0]) <= self._reach_ps:
                     times, numbers = np.concatenate([self._old[0], times]), np.concatenate([self._old[1], numbers])
                 self._old = self._within_reach(int(times[-1]), times, numbers)
+
+    def clear(self) -> None:
+        """Forget all tags and begin a new stream."""
+        self._stream.clear()
+        self._counts[:] = 0
+        self._old = _NO_TAGS
 
     def _within_reach(self, time_ps: int, times: Integers, numbers: Bytes) -> tuple[Integers, Bytes]:
         """Copy of the tags that are not too old for a pair with one at `time_ps`."""

@@ -64,6 +64,7 @@ class SyncClock:
     def __init__(self, stream: TagStream, sync: int):
         self._kernels, self._sync = stream.kernels, sync
         self._newest_ps: int | None = None
+        self._scratch = np.empty(0, np.int64)
         self.waiting: tuple[Any, ...] = ()
 
     def complete(self, *arrays: NDArray[Any]) -> Iterator[tuple[Any, ...]]:
@@ -77,20 +78,36 @@ class SyncClock:
         if end:
             yield tuple(array[:end] for array in arrays)
 
-    def elapsed(self, times: Integers, numbers: Bytes) -> tuple[int, Integers]:
-        """How many tags come before the first sync tag of the stream, and the time since the sync of all others."""
-        if self._newest_ps is not None:
-            return 0, self._kernels.elapsed(times, numbers, self._sync, self._newest_ps)
-        syncs = np.flatnonzero(numbers == self._sync)
-        if not len(syncs):
-            return len(times), times[:0]
-        first = int(np.searchsorted(times, times[syncs[0]]))
-        return first, self._kernels.elapsed(times[first:], numbers[first:], self._sync, times[first])
+    def clear(self) -> None:
+        """Begin a new stream."""
+        self._newest_ps, self.waiting = None, ()
 
-    def advance(self, times: Integers, elapsed: Integers) -> None:
-        """Remember the newest sync tag of a block."""
-        if len(elapsed):
-            self._newest_ps = int(times[-1] - elapsed[-1])
+    def elapsed(self, times: Integers, numbers: Bytes, *, go_on: bool = True) -> tuple[int, Integers]:
+        """Times of a piece of the stream since their sync tag.
+
+        Args:
+            times: int64, (n,).
+            numbers: Channel bytes, (n,).
+            go_on: False: the piece comes again.
+
+        Returns:
+            How many tags come before the first sync tag of the stream, and the time since the sync of all others;
+            it is valid until the next call.
+        """
+        first, newest_ps = 0, self._newest_ps
+        if newest_ps is None:
+            syncs = np.flatnonzero(numbers == self._sync)
+            if not len(syncs):
+                return len(times), times[:0]
+            newest_ps = int(times[syncs[0]])
+            first = int(np.searchsorted(times, newest_ps))
+        if len(times) > len(self._scratch):
+            self._scratch = np.empty(len(times), np.int64)
+        result = self._scratch[: len(times) - first]
+        newest_ps = self._kernels.elapsed(times[first:], numbers[first:], self._sync, newest_ps, result)
+        if go_on:
+            self._newest_ps = int(newest_ps)
+        return first, result
 
 
 class PeriodicDecayHistogram:
@@ -146,7 +163,8 @@ class PeriodicDecayHistogram:
         counts = self._counts.copy()
         if self._clock is not None and self._clock.waiting:
             times, numbers = self._clock.waiting
-            self._add_behind_sync(self._clock, times, numbers, counts)
+            first, elapsed = self._clock.elapsed(times, numbers, go_on=False)
+            self._add(elapsed, numbers[first:], False, counts)
         return counts[1:, :-1].copy()
 
     def add(self, times_ps: ArrayLike, channels: ArrayLike) -> None:
@@ -159,26 +177,31 @@ class PeriodicDecayHistogram:
         Raises:
             AnalysisError: Wrong types or shapes, or not in time order. What comes before the fault may be counted.
         """
-        for times, numbers, _ in self._stream.blocks(times_ps, channels):
-            if self._clock is None:
-                self._add(times, numbers, True, self._origin_ps, self._counts)
-                continue
-            for ready, ready_numbers in self._clock.complete(times, numbers):
-                elapsed = self._add_behind_sync(self._clock, ready, ready_numbers, self._counts)
-                self._clock.advance(ready, elapsed)
+        if self._clock is None:
+            for times, numbers, _ in self._stream.blocks(times_ps, channels, check_order=False):
+                if not self._add(times, numbers, True, self._counts):
+                    self._stream.refuse_disorder(times)
+            return
+        for block, block_numbers, _ in self._stream.blocks(times_ps, channels):
+            for times, numbers in self._clock.complete(block, block_numbers):
+                first, elapsed = self._clock.elapsed(times, numbers)
+                self._add(elapsed, numbers[first:], False, self._counts)
 
-    def _add_behind_sync(self, clock: SyncClock, times: Integers, numbers: Bytes, counts: Integers) -> Integers:
-        first, elapsed = clock.elapsed(times, numbers)
-        if len(elapsed):
-            # The numerator is a whole number of periods: adding it keeps the phase and the value above zero.
-            values = elapsed + (self._period.numerator - self._origin_ps) if self._origin_ps else elapsed
-            self._add(values, numbers[first:], False, 0, counts)
-        return elapsed
+    def clear(self) -> None:
+        """Forget all tags and begin a new stream."""
+        self._stream.clear()
+        self._counts[:] = 0
+        if self._clock is not None:
+            self._clock.clear()
 
-    def _add(self, values: Integers, numbers: Bytes, ordered: bool, origin_ps: int, counts: Integers) -> None:
+    def _add(self, values: Integers, numbers: Bytes, is_times: bool, counts: Integers) -> bool:
+        if not len(values):
+            return True
         parts, per = self._period.denominator, self._period.numerator
-        self._stream.kernels.add_phases(
-            values, numbers, self._clicks, ordered, origin_ps, parts, per, parts * self._binwidth_ps, counts
+        # The numerator is a whole number of periods. A time since a sync may not be less than the origin.
+        origin_ps = self._origin_ps if is_times or not self._origin_ps else self._origin_ps - per
+        return self._stream.kernels.add_phases(
+            values, numbers, self._clicks, is_times, origin_ps, parts, per, parts * self._binwidth_ps, counts
         )
 
 
@@ -234,11 +257,12 @@ def decay_map(
             f"boundaries must be ascending tag numbers from 0 to {len(times)}, one more than acquisitions; "
             "they are for example np.concatenate([[0], np.cumsum(tags_per_acquisition)])."
         )
-    rows = []
-    for begin, end in pairwise(edges.tolist()):
-        row = PeriodicDecayHistogram(
-            click_channels, period_ps, binwidth_ps, bins, origin_ps=origin_ps, sync_channel=sync_channel, engine=engine
-        )
-        row.add(times[begin:end], numbers[begin:end])
-        rows.append(row.counts)
-    return np.array(rows, np.int64)
+    decay = PeriodicDecayHistogram(
+        click_channels, period_ps, binwidth_ps, bins, origin_ps=origin_ps, sync_channel=sync_channel, engine=engine
+    )
+    rows = np.empty((len(edges) - 1, *decay.counts.shape), np.int64)
+    for row, (begin, end) in enumerate(pairwise(edges.tolist())):
+        decay.add(times[begin:end], numbers[begin:end])
+        rows[row] = decay.counts
+        decay.clear()
+    return rows

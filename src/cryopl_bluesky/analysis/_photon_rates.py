@@ -35,7 +35,8 @@ class RateTrace:
         numbers = channel_numbers("channels", channels)
         self._binwidth_ps = whole_number("binwidth_ps", binwidth_ps)
         is_given = origin_ps is not None
-        self._origin_ps = whole_number("origin_ps", origin_ps, -(1 << 62), (1 << 63) - 1) if is_given else None
+        self._given_origin_ps = whole_number("origin_ps", origin_ps, -(1 << 62), (1 << 63) - 1) if is_given else None
+        self._origin_ps = self._given_origin_ps
         self._stream = TagStream(numbers, engine)
         self._counts = np.zeros((len(numbers), 0), np.int64)
         self._bins = 0
@@ -73,6 +74,12 @@ class RateTrace:
             self._stream.kernels.add_rates(
                 times, numbers, self._stream.wanted, self._origin_ps, self._binwidth_ps, self._counts
             )
+
+    def clear(self) -> None:
+        """Forget all tags and begin a new stream."""
+        self._stream.clear()
+        self._origin_ps, self._bins = self._given_origin_ps, 0
+        self._counts[:] = 0
 
     def _lengthen(self, bins: int) -> None:
         rows, room = self._counts.shape

@@ -116,6 +116,11 @@ def gated(
     return gate.by_clock(chunks) if sync_channel is None else gate.by_sync(chunks)
 
 
+def _taken(times: Integers, channels: NDArray[Any], keep: NDArray[np.bool_]) -> Chunk:
+    kept = np.flatnonzero(keep)  # several times faster than indexing with the flags
+    return times.take(kept), channels.take(kept)
+
+
 class _Gate:
     """The gate of one stream."""
 
@@ -135,8 +140,7 @@ class _Gate:
     def by_clock(self, chunks: Iterable[Chunk]) -> Iterator[Chunk]:
         for chunk in chunks:
             for times, numbers, channels in self._stream.blocks(*chunk):
-                keep = self._keep(times, numbers)
-                yield times[keep], channels[keep]
+                yield _taken(times, channels, self._keep(times, numbers))
 
     def by_sync(self, chunks: Iterable[Chunk]) -> Iterator[Chunk]:
         clock = SyncClock(self._stream, self._stream.wanted[-1])
@@ -149,7 +153,6 @@ class _Gate:
 
     def _behind(self, clock: SyncClock, times: Integers, numbers: Bytes, channels: NDArray[Any]) -> Chunk:
         first, elapsed = clock.elapsed(times, numbers)
-        clock.advance(times, elapsed)
         keep = ~np.isin(numbers, self._clicks)
         keep[first:] = self._keep(elapsed, numbers[first:])
-        return times[keep], channels[keep]
+        return _taken(times, channels, keep)

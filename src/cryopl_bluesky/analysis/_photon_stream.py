@@ -66,9 +66,9 @@ def channel_numbers(name: str, channels: int | Sequence[int]) -> list[int]:
     given = np.atleast_1d(np.asarray(channels))
     if given.ndim != 1 or given.dtype.kind not in "iu" or not 1 <= len(given) <= 200:
         raise AnalysisError(f"{name} is {channels!r}; give one channel number, or a list of 1 to 200 of them.")
-    if len(np.unique(given)) < len(given):
+    if len(set(given.tolist())) < len(given):
         raise AnalysisError(f"{name} {channels!r} names a channel twice; name each once.")
-    return [int(channel) for channel in given]
+    return given.tolist()
 
 
 def _checked(times_ps: ArrayLike, channels: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -105,43 +105,57 @@ class TagStream:
         self._fits = min(channels) >= -128 and max(channels) <= 127
         codes = np.array(channels, np.int8) if self._fits else np.arange(1, len(channels) + 1)
         self.wanted: Bytes = codes.astype(np.uint8)
-        self._other = next(byte for byte in range(256) if byte not in self.wanted)
+        self._other = min(set(range(256)) - set(self.wanted.tolist()))
         self._first_ps: int | None = None
         self._latest_ps: int | None = None
+        self._begin = 0
 
-    def blocks(self, times_ps: ArrayLike, channels: ArrayLike) -> Iterator[tuple[Integers, Bytes, NDArray[Any]]]:
+    def blocks(
+        self, times_ps: ArrayLike, channels: ArrayLike, *, check_order: bool = True
+    ) -> Iterator[tuple[Integers, Bytes, NDArray[Any]]]:
         """Times, a byte per tag for its channel, and the channel numbers as they came, block by block.
+
+        Args:
+            times_ps: Chunk, (n,).
+            channels: Its channels, (n,).
+            check_order: False: the kernel finds times that decrease within a block (then call `refuse_disorder`).
 
         Raises:
             AnalysisError: Wrong types or shapes, or times that decrease, also from the chunk before.
         """
         times, numbers = _checked(times_ps, channels)
         for begin in range(0, len(times), self.kernels.BLOCK):
-            part = slice(begin, begin + self.kernels.BLOCK)
+            part, self._begin = slice(begin, begin + self.kernels.BLOCK), begin
             block = np.ascontiguousarray(times[part], np.int64)
-            self._check_order(block, begin)
+            self._check_ends(int(block[0]), int(block[-1]))
+            if check_order and not self.kernels.in_order(block):
+                self.refuse_disorder(block)
             yield block, self._bytes(numbers[part]), numbers[part]
 
-    def _check_order(self, block: Integers, begin: int) -> None:
-        first, last = int(block[0]), int(block[-1])
-        if self._first_ps is None or self._latest_ps is None:
-            self._first_ps = self._latest_ps = first
-        if first < self._latest_ps:
-            self._refuse(first, begin, self._latest_ps)
-        if not self.kernels.in_order(block):
-            index = int(np.flatnonzero(block[1:] < block[:-1])[0]) + 1
-            self._refuse(int(block[index]), begin + index, int(block[index - 1]))
-        if first <= -_MAX_SPAN_PS or last - self._first_ps >= _MAX_SPAN_PS:
-            raise AnalysisError(
-                f"times_ps goes from {self._first_ps} to {last} ps, more than 53 days; check that its unit is ps."
-            )
-        self._latest_ps = last
+    def clear(self) -> None:
+        """Begin a new stream."""
+        self._first_ps = self._latest_ps = None
 
-    @staticmethod
-    def _refuse(time_ps: int, index: int, before_ps: int) -> None:
+    def _check_ends(self, first_ps: int, last_ps: int) -> None:
+        if self._first_ps is None or self._latest_ps is None:
+            self._first_ps = self._latest_ps = first_ps
+        if first_ps < self._latest_ps:
+            self._refuse(first_ps, 0, self._latest_ps)
+        if first_ps <= -_MAX_SPAN_PS or last_ps - self._first_ps >= _MAX_SPAN_PS:
+            raise AnalysisError(
+                f"times_ps goes from {self._first_ps} to {last_ps} ps, more than 53 days; check that its unit is ps."
+            )
+        self._latest_ps = last_ps
+
+    def refuse_disorder(self, block: Integers) -> None:
+        """Say where the times of the present block decrease."""
+        index = int(np.flatnonzero(block[1:] < block[:-1])[0]) + 1
+        self._refuse(int(block[index]), index, int(block[index - 1]))
+
+    def _refuse(self, time_ps: int, index: int, before_ps: int) -> None:
         raise AnalysisError(
-            f"times_ps is not in time order: {time_ps} ps at index {index} comes after {before_ps} ps. Sort the tags "
-            "by time and feed the chunks in the order of the recording, into a new accumulator."
+            f"times_ps is not in time order: {time_ps} ps at index {self._begin + index} comes after {before_ps} ps. "
+            "Sort the tags by time and feed the chunks in the order of the recording, into a new accumulator."
         )
 
     def _bytes(self, numbers: NDArray[Any]) -> Bytes:
