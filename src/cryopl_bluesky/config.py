@@ -138,6 +138,34 @@ class LaserSettings(Settings):
     power_table: list[PowerPoint] = []
 
 
+class GuardSettings(Settings):
+    """When the guard of the SPADs locks the laser and closes the light path; rates are those of one SPAD.
+
+    Attributes:
+        bin_s: bin of the count rates.
+        single_bin_Hz: highest rate in any bin.
+        twice_Hz: highest rate in two bins in a row.
+        sustained_Hz: highest mean rate over `sustained_s`.
+        sustained_s: see there.
+        baseline_dark_Hz: dark rate of a healthy SPAD in the dark.
+        dark_factor: the light path is not opened when a dark rate is above this times the baseline.
+        dark_warn_factor: from this times the baseline on, opening it is logged as a warning.
+        zero_from_Hz: a SPAD that counted at least this fast must not fall silent.
+        stall_s: longest time without counts from the tagger.
+    """
+
+    bin_s: Annotated[float, Field(ge=0.01, le=0.02)] = 0.01
+    single_bin_Hz: Positive = 10e6
+    twice_Hz: Positive = 5e6
+    sustained_Hz: Positive = 2e6
+    sustained_s: Annotated[float, Field(ge=0.02, le=1)] = 0.1
+    baseline_dark_Hz: Positive = 40.0
+    dark_factor: Annotated[float, Field(gt=1)] = 10.0
+    dark_warn_factor: Annotated[float, Field(gt=1)] = 3.0
+    zero_from_Hz: Positive = 2e3
+    stall_s: Annotated[float, Field(ge=0.1, le=10)] = 0.5
+
+
 class HbtSettings(Settings):
     """Swabian Time Tagger Ultra with two SPADs.
 
@@ -150,6 +178,7 @@ class HbtSettings(Settings):
         input_delays_ps: delays of SPAD 1, SPAD 2 and sync, from the channel-delay calibration.
         dead_time_ps: dead time set in the tagger for the SPADs.
         allow_overflows: accept data during which tags were lost.
+        guard: limits of the guard of the SPADs.
     """
 
     serial: str = ""
@@ -160,6 +189,7 @@ class HbtSettings(Settings):
     input_delays_ps: tuple[int, int, int] = (0, 0, 0)
     dead_time_ps: Annotated[int, Field(ge=0)] = 2100
     allow_overflows: bool = False
+    guard: GuardSettings = GuardSettings()
 
 
 class FlipSettings(Settings):

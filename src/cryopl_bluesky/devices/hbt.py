@@ -11,6 +11,7 @@ from ophyd.status import Status
 
 from cryopl_bluesky.clock import Clock
 from cryopl_bluesky.devices.base import Detector, Quantity
+from cryopl_bluesky.devices.spad_guard import SpadProtection
 from cryopl_bluesky.drivers.tagger_acquisition import Acquisition, AcquisitionSettings
 from cryopl_bluesky.drivers.tagger_acquisition import Kind as Recorded
 
@@ -96,6 +97,8 @@ class Hbt(Detector):
     sync_dead_time_ps = Cpt(Quantity, dtype=int, units="ps", kind="config")
     sync_delay_ps = Cpt(Quantity, dtype=int, units="ps", kind="config")
 
+    guard = Cpt(SpadProtection, kind="config")
+
     spad1_rate_Hz = Cpt(Quantity, dtype=float, units="Hz", precision=1, kind="hinted")
     spad2_rate_Hz = Cpt(Quantity, dtype=float, units="Hz", precision=1, kind="hinted")
     sync_rate_Hz = Cpt(Quantity, dtype=float, units="Hz", precision=0, kind="normal")
@@ -110,6 +113,7 @@ class Hbt(Detector):
     def __init__(self, driver: TimeTagger, *, name: str, clock: Clock, **kwargs: Any):
         self._driver, self._clock = driver, clock
         super().__init__(name=name, **kwargs)
+        self.guard.follow(driver.guard)
         self._apply_record(_value(self.record))
 
     # --- settings (owner thread) --------------------

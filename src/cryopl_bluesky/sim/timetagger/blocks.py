@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,7 +25,7 @@ class Loss:
     missed: dict[int, int]
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Block:
     """A piece of the stream, complete between two times.
 
@@ -50,6 +51,19 @@ class Block:
         window = slice(*np.searchsorted(self.times, [begin_ps, end_ps]))
         losses = tuple(loss for loss in self.losses if begin_ps <= loss.begin_ps < end_ps)
         return Block(begin_ps, end_ps, self.times[window], self.channels[window], losses)
+
+    @classmethod
+    def join(cls, blocks: Sequence[Block]) -> Block:
+        """One block from several that follow each other."""
+        if len(blocks) == 1:
+            return blocks[0]
+        return cls(
+            blocks[0].begin_ps,
+            blocks[-1].end_ps,
+            np.concatenate([block.times for block in blocks]),
+            np.concatenate([block.channels for block in blocks]),
+            tuple(loss for block in blocks for loss in block.losses),
+        )
 
     def of(self, channel: int) -> Times:
         """Times of one channel."""

@@ -17,6 +17,7 @@ from cryopl_bluesky.sim.timetagger.stream import TagStream
 from cryopl_bluesky.sim.timetagger.tagger import TimeTaggerBase
 
 _WAIT_SLICE_S = 0.5
+_MOST_WAITING_TAGS = 500_000
 _FOR_EVER_PS = 2**62
 
 
@@ -35,18 +36,29 @@ def check_tagger(tagger: Any, function: str) -> TimeTaggerBase:
 
 
 class IteratorBase:
-    """A consumer of the tag stream; it runs from construction on, except on a synchronised proxy."""
+    """A consumer of the tag stream; it runs from construction on, except on a synchronised proxy.
+
+    It keeps the blocks it is given and works on them when somebody asks for its data, or when there are many: the
+    stream may come in pieces of a few milliseconds because another measurement is looked at that often.
+    """
+
+    measures = True
+    """Whether a recording plays and the fault `hbt.overflow` strikes because this measurement runs."""
 
     def __init__(self) -> None:
         raise AttributeError("No constructor defined - class is abstract")
 
-    def _attach(self, tagger: TimeTaggerBase, channels: list[int]) -> None:
+    def _listen(self, tagger: TimeTaggerBase, channels: list[int]) -> None:
         self._stream: TagStream = tagger._stream
         self._channels = channels
         self._hardware = self._stream_channels(channels)
         self._consuming = False
-        self._begin_ps, self._end_ps, self._captured_ps = 0, _FOR_EVER_PS, 0
-        self._clear()
+        self._begin_ps, self._end_ps = 0, _FOR_EVER_PS
+        self._waiting: list[Block] = []
+        self._forget()
+
+    def _attach(self, tagger: TimeTaggerBase, channels: list[int]) -> None:
+        self._listen(tagger, channels)
         self._stream.add(self)
         group = tagger._group
         if group is not None:
@@ -75,14 +87,31 @@ class IteratorBase:
         return self._hardware
 
     def consume(self, block: Block) -> None:
-        """Take the part of a block that lies in the capture window."""
+        """Take a block; the last one of the capture window ends the measurement."""
         if block.end_ps > self._begin_ps:
-            part = block.cut(self._begin_ps, self._end_ps)
-            if part.end_ps > part.begin_ps:
-                self._process(part)
-                self._captured_ps += part.end_ps - part.begin_ps
+            self._waiting.append(block)
+            self._waiting_tags += len(block.times)
+            if self._waiting_tags > _MOST_WAITING_TAGS:
+                self._catch_up()
         if block.end_ps >= self._end_ps:
             self._consuming = False
+
+    def _catch_up(self) -> None:
+        """Work on the part of the waiting blocks that lies in the capture window."""
+        if not self._waiting:
+            return
+        part = Block.join(self._waiting).cut(self._begin_ps, self._end_ps)
+        self._waiting.clear()
+        self._waiting_tags = 0
+        if part.end_ps > part.begin_ps:
+            self._process(part)
+            self._captured_ps += part.end_ps - part.begin_ps
+
+    def _forget(self) -> None:
+        """Begin anew without data."""
+        self._waiting.clear()
+        self._waiting_tags = self._captured_ps = 0
+        self._clear()
 
     def _process(self, block: Block) -> None:
         raise NotImplementedError
@@ -91,6 +120,7 @@ class IteratorBase:
         """Forget the data."""
 
     def _begin(self, begin_ps: int, end_ps: int) -> None:
+        self._catch_up()
         self._begin_ps, self._end_ps, self._consuming = begin_ps, end_ps, True
 
     # --- the user's side --------------------
@@ -123,8 +153,7 @@ class IteratorBase:
         """Forget the data; a running measurement goes on."""
         with self._stream.lock:
             self._stream.advance()
-            self._clear()
-            self._captured_ps = 0
+            self._forget()
             self._begin_ps = max(self._begin_ps, self._stream.released_ps)
 
     def isRunning(self) -> bool:
@@ -139,8 +168,7 @@ class IteratorBase:
 
     def getCaptureDuration(self) -> int:
         """Length of the data taken, ps."""
-        with self._stream.lock:
-            self._stream.advance()
+        with self._latest():
             return self._captured_ps
 
     def getConfiguration(self) -> dict[str, Any]:
@@ -152,6 +180,7 @@ class IteratorBase:
         """Hold the stream, with the data brought up to date."""
         with self._stream.lock:
             self._stream.advance()
+            self._catch_up()
             yield
 
     def __enter__(self) -> Any:
@@ -182,13 +211,9 @@ class VirtualChannel(IteratorBase):
     """A channel made from other channels; it follows the stream of whoever listens to it."""
 
     def _attach_channel(self, tagger: TimeTaggerBase, channels: list[int]) -> None:
-        self._stream = tagger._stream
-        self._channels = channels
-        self._hardware = self._stream_channels(channels)
-        self._consuming = False
-        self._begin_ps, self._end_ps, self._captured_ps = 0, _FOR_EVER_PS, 0
+        self._listen(tagger, channels)
         with self._stream.lock:
-            self._stream.advance()
+            self._stream.change()
             self.number = 10_001 + len(self._stream.virtual)
             self._stream.virtual[self.number] = self
 
@@ -289,8 +314,7 @@ class SynchronizedMeasurements:
             begin_ps = self._stream.begin()
             for member in self._alive():
                 if clear:
-                    member._clear()
-                    member._captured_ps = 0
+                    member._forget()
                 member._begin(begin_ps, min(_FOR_EVER_PS, begin_ps + duration_ps))
 
     def stop(self) -> None:
