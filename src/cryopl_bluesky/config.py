@@ -143,6 +143,7 @@ class GuardSettings(Settings):
 
     Attributes:
         bin_s: bin of the count rates.
+        look_s: how often the counts are looked at while light can reach the SPADs.
         single_bin_Hz: highest rate in any bin.
         twice_Hz: highest rate in two bins in a row.
         sustained_Hz: highest mean rate over `sustained_s`.
@@ -155,6 +156,7 @@ class GuardSettings(Settings):
     """
 
     bin_s: Annotated[float, Field(ge=0.01, le=0.02)] = 0.01
+    look_s: Annotated[float, Field(ge=0.001, le=0.02)] = 0.01
     single_bin_Hz: Positive = 10e6
     twice_Hz: Positive = 5e6
     sustained_Hz: Positive = 2e6

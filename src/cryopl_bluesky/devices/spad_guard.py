@@ -34,6 +34,7 @@ class SpadProtection(Device):
     spad2_rate_Hz = Cpt(Quantity, units="Hz", precision=0, kind="normal")
 
     bin_s = _limit("s")
+    look_s = _limit("s")
     single_bin_Hz = _limit("Hz")
     twice_Hz = _limit("Hz")
     sustained_Hz = _limit("Hz")

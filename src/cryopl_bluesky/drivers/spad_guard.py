@@ -21,7 +21,7 @@ from cryopl_bluesky.drivers.spad_rule import GuardLimits, GuardRule
 log = logging.getLogger(__name__)
 
 IDLE_S = 1.0
-"""How often the counts are looked at while the path is closed; while it is open, once per bin."""
+"""How often the counts are looked at while the path is closed."""
 _CLOSER_LOOK_S, _CLOSER_LOOKS = 0.001, 50
 _MEMORY_S = 3.0
 _ACT_S = 0.1
@@ -82,7 +82,7 @@ class SpadGuard:
         self._task: Task | None = None
         self._open = False
         self._beats = 0
-        self._beat_s = self._news_s = self._acted_s = clock.monotonic()
+        self._beat_s = self._news_s = self._looked_s = self._acted_s = clock.monotonic()
         self._stall_warned = False
 
     # ---- life
@@ -116,7 +116,7 @@ class SpadGuard:
         self._counter = self._new_counter()
         self._rule = GuardRule(self.limits)
         self._rule.path(self._open)
-        self._beat_s = self._news_s = self._clock.monotonic()
+        self._beat_s = self._news_s = self._looked_s = self._clock.monotonic()
 
     def make_safe_by(self, name: str, function: Callable[[], object]) -> None:
         """Have `function` called on a trip, on a thread of its own; the first one given is called first.
@@ -172,7 +172,7 @@ class SpadGuard:
                 self.closed()
                 raise InstrumentError(self.name, "the SPAD guard does not look at the counts; no light without it",
                                       "close the session and connect again")
-            self._clock.sleep(self.limits.bin_s)
+            self._clock.sleep(self.limits.look_s)
         self.check()
 
     def opened(self) -> None:
@@ -198,7 +198,7 @@ class SpadGuard:
     def _pace(self) -> None:
         old = self._task
         if self._open:
-            self._task = self._clock.periodic(self.limits.bin_s, self._beat, "spad-guard", punctual=True)
+            self._task = self._clock.periodic(self.limits.look_s, self._beat, "spad-guard", punctual=True)
         else:
             self._task = self._clock.periodic(IDLE_S, self._beat, "spad-guard")
         if old is not None:
@@ -238,7 +238,7 @@ class SpadGuard:
             self._clock.sleep(_CLOSER_LOOK_S)
             self._look()
         self._beats += 1
-        self._beat_s = self._clock.monotonic()
+        self._beat_s = self._looked_s
 
     def _look(self) -> None:
         """Examine the counts since the last look; act on what is wrong."""
@@ -250,7 +250,7 @@ class SpadGuard:
                 cause = f"the guard itself failed: {error!r}"
             if not cause:
                 return
-            now_s = self._clock.monotonic()
+            now_s = self._looked_s
             if self.trip is None:
                 self.trip = Trip(cause, self._clock.time(), *self._rule.rates_Hz())
             elif not self._open or now_s - self._acted_s < _ACT_AGAIN_S:
@@ -259,14 +259,14 @@ class SpadGuard:
         self._act(self.trip)
 
     def _examine(self) -> str:
+        # Before asking: the answer may take a while and is not newer than this.
+        now_s = self._looked_s = self._clock.monotonic()
         data = self._counter.getDataObject(remove=True) if self._counter is not None else None
-        now_s = self._clock.monotonic()
         cause = ""
         if data is not None and data.size:
-            lost = data.getOverflowMask()
-            if not lost.all():
+            if not data.overflow or not data.getOverflowMask().all():
                 self._news_s = now_s
-            cause = self._rule.examine(data.getData(), complete=not lost.any())
+            cause = self._rule.examine(data.getData(), complete=not data.overflow)
         late_s = now_s - self._news_s
         if late_s <= _STALL_WARN_S:
             self._stall_warned = False

@@ -7,6 +7,7 @@ values of facts on the SPADs (`facts/picoquant.md` section 12); all of them are 
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from math import sqrt
 
@@ -29,6 +30,7 @@ class GuardLimits:
 
     Attributes:
         bin_s: bin of the count rates.
+        look_s: how often the counts are looked at while light can reach the SPADs.
         single_bin_Hz: highest rate in any bin.
         twice_Hz: highest rate in two bins in a row.
         sustained_Hz: highest mean rate over `sustained_s`.
@@ -41,6 +43,7 @@ class GuardLimits:
     """
 
     bin_s: float = 0.01
+    look_s: float = 0.01
     single_bin_Hz: float = 10e6
     twice_Hz: float = 5e6
     sustained_Hz: float = 2e6
@@ -77,7 +80,11 @@ class GuardRule:
             limits.twice_Hz * limits.bin_s,
             limits.sustained_Hz * self._sustained * self._fine_s,
         )
-        self._history: Counts = np.zeros((2, max(self._sustained, self._dark_window)), np.int64)
+        self._bright = limits.twice_Hz * self._fine_s
+        self._kept = max(self._sustained, self._dark_window)
+        self._pieces: deque[tuple[Counts, int]] = deque()
+        self._kept_bins = self._kept_counts = 0
+        self.suspicious = False
         self._open = False
         self._in_the_dark = -round(_SETTLE_S / self._fine_s)
         self._dark_counts, self._dark_s = [0.0, 0.0], 0.0
@@ -104,29 +111,42 @@ class GuardRule:
         Returns:
             What is wrong, with the value and the limit; "" when all is well.
         """
-        new = counts.shape[1]
-        series = np.concatenate((self._history, counts), axis=1)
-        self._history = series[:, -self._history.shape[1] :]
-        found = self._too_bright(series[:, -self._sustained - new :])
+        numbers = counts.sum(axis=1).tolist()
+        self._keep(counts, max(numbers))
+        self.suspicious = bool(counts[0, -1] > self._bright or counts[1, -1] > self._bright)
+        # No window can hold more than all of them together: mostly that is all there is to do.
+        found = self._too_bright() if self._kept_counts > self._least else ""
         if self._open:
-            return found or self._too_silent(counts, complete)
+            return found or self._too_silent(numbers, counts.shape[1] * self._fine_s, complete)
         self._note_darks(counts)
         return found
 
-    @property
-    def suspicious(self) -> bool:
-        """The newest counts would be too many if they went on: to be looked at again very soon."""
-        return bool(self._history[:, -1].max() > self.limits.twice_Hz * self._fine_s)
+    def _keep(self, counts: Counts, number: int) -> None:
+        """Keep these counts, and enough of the earlier ones for a window that ends in the first of these."""
+        pieces, new = self._pieces, counts.shape[1]
+        pieces.append((counts, number))
+        self._kept_bins += new
+        self._kept_counts += number
+        while self._kept_bins - new - pieces[0][0].shape[1] >= self._kept:
+            old, number = pieces.popleft()
+            self._kept_bins -= old.shape[1]
+            self._kept_counts -= number
+
+    def _last(self, bins: int) -> Counts:
+        """(2, n) counts of the last `bins` fine bins, or of those there are."""
+        if not self._pieces:
+            return np.zeros((2, 0), np.int64)
+        return np.concatenate([piece for piece, _ in self._pieces], axis=1)[:, -bins:].astype(np.int64)
 
     def rates_Hz(self) -> tuple[float, float]:
         """Rates of both SPADs in the last bin."""
-        first, second = self._history[:, -FINE_BINS:].sum(axis=1)
+        first, second = self._last(FINE_BINS).sum(axis=1)
         return float(first / self.limits.bin_s), float(second / self.limits.bin_s)
 
-    def _too_bright(self, series: Counts) -> str:
-        if series.sum(axis=1).max() <= self._least:
-            return ""
-        cumulated = np.pad(np.cumsum(series, axis=1), ((0, 0), (1, 0)))
+    def _too_bright(self) -> str:
+        series = self._last(self._kept_bins)
+        # The beginning counts as dark, so that there is a window of each length.
+        cumulated = np.pad(np.cumsum(series, axis=1), ((0, 0), (self._sustained, 0)))
         limits, bin_ms = self.limits, self.limits.bin_s * 1e3
         in_bin = (cumulated[:, FINE_BINS:] - cumulated[:, :-FINE_BINS]) / limits.bin_s
         in_two = np.minimum(in_bin[:, FINE_BINS:], in_bin[:, :-FINE_BINS])
@@ -145,7 +165,7 @@ class GuardRule:
 
     # ---- sudden silence
 
-    def _too_silent(self, counts: Counts, complete: bool) -> str:
+    def _too_silent(self, numbers: list[int], seconds: float, complete: bool) -> str:
         """Whether a SPAD that was lit counts nothing at all, not even darks.
 
         Legitimate darkness (a laser that was locked, a part on its way) leaves the dark counts. So a silent SPAD
@@ -155,8 +175,6 @@ class GuardRule:
         if not complete:
             self._missing = [0.0, 0.0]
             return ""
-        seconds = counts.shape[1] * self._fine_s
-        numbers = counts.sum(axis=1).tolist()
         for spad, number in enumerate(numbers):
             mean_Hz, other_Hz = self._mean_Hz[spad], self._mean_Hz[1 - spad]
             if number:
@@ -185,7 +203,7 @@ class GuardRule:
         """Dark rates of both SPADs in the last 0.2 s, None when the path was not closed that long."""
         if self._open or self._in_the_dark < self._dark_window:
             return None
-        first, second = self._history[:, -self._dark_window :].sum(axis=1) / (self._dark_window * self._fine_s)
+        first, second = self._last(self._dark_window).sum(axis=1) / (self._dark_window * self._fine_s)
         return float(first), float(second)
 
     def _note_darks(self, counts: Counts) -> None:

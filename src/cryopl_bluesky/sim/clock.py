@@ -44,11 +44,17 @@ class _Alarm:
 class _Turn:
     """A periodic call that is being made."""
 
-    __slots__ = ("begun_real_s", "due_s", "late_after_s", "number", "owner", "punctual")
+    __slots__ = ("due_s", "late_after_s", "number", "owner", "punctual", "stuck_real_s")
 
     def __init__(self, due_s: float, punctual: bool):
         self.due_s, self.punctual = due_s, punctual
-        self.number, self.owner, self.late_after_s, self.begun_real_s = 0, 0, inf, 0.0
+        self.number, self.owner, self.late_after_s, self.stuck_real_s = 0, 0, inf, 0.0
+
+    def begin(self, alarm: _Alarm, period_s: float) -> None:
+        """Its alarm went off."""
+        self.due_s, self.number, self.owner = alarm.at_s, alarm.number, alarm.owner
+        self.late_after_s = alarm.at_s + period_s
+        self.stuck_real_s = time.monotonic() + _STUCK_REAL_S
 
 
 class BenchClock:
@@ -72,6 +78,7 @@ class BenchClock:
         self._number = itertools.count()
         self._now_s = 0.0
         self._anchor_s = time.monotonic()
+        self._plan()
 
     def time(self) -> float:
         """Seconds since the Unix epoch."""
@@ -86,19 +93,20 @@ class BenchClock:
     def sleep(self, seconds: float) -> None:
         """Return after `seconds` of bench time."""
         with self._changed:
-            self._advance()
             alarm = self._set_alarm(self._sleeping, seconds)
-            while not self._reached(self._sleeping, alarm):
+            while not self._reached(alarm):
                 self._pause(alarm)
+            del self._sleeping[alarm.number]
+            self._plan()
 
     def wait(self, event: threading.Event, timeout_s: float) -> bool:
         """Return True as soon as `event` is set, False once `timeout_s` of bench time has passed."""
         with self._changed:
-            self._advance()
             alarm = self._set_alarm(self._sleeping, timeout_s)
-            while not self._reached(self._sleeping, alarm) and not event.is_set():
+            while not self._reached(alarm) and not event.is_set():
                 self._pause(alarm, _EVENT_POLL_REAL_S)
-            self._sleeping.pop(alarm.number, None)
+            del self._sleeping[alarm.number]
+            self._plan()
         return event.is_set()
 
     def periodic(
@@ -114,16 +122,16 @@ class BenchClock:
         def wait(cancelled: threading.Event) -> bool:
             with self._changed:
                 self._advance()
+                self._turns.discard(turn)
                 begin_s = turn.due_s if punctual else self._now_s
                 alarm = self._set_alarm(self._background, begin_s + period_s - self._now_s)
-                self._turns.discard(turn)
-                while not self._reached(self._background, alarm) and not cancelled.is_set():
+                while not self._reached(alarm) and not cancelled.is_set():
                     self._pause(alarm)
-                self._background.pop(alarm.number, None)
-                turn.due_s, turn.number, turn.owner = alarm.at_s, alarm.number, alarm.owner
-                turn.late_after_s, turn.begun_real_s = alarm.at_s + period_s, time.monotonic()
+                del self._background[alarm.number]
                 if not cancelled.is_set():
+                    turn.begin(alarm, period_s)
                     self._turns.add(turn)
+                self._plan()
                 return cancelled.is_set()
 
         return PeriodicTask(wait, function, name, wake=self._wake)
@@ -131,15 +139,17 @@ class BenchClock:
     @contextmanager
     def held(self) -> Iterator[None]:
         """Hold the time: what happens inside happens at one moment of bench time (do not wait inside)."""
-        with self._changed:
-            self._advance()
-            self._held += 1
+        self._hold(1)
         try:
             yield
         finally:
-            with self._changed:
-                self._advance()
-                self._held -= 1
+            self._hold(-1)
+
+    def _hold(self, change: int) -> None:
+        with self._changed:
+            self._advance()
+            self._held += change
+            self._plan()
 
     def _wake(self) -> None:
         with self._changed:
@@ -148,60 +158,70 @@ class BenchClock:
     # ---- all below with the lock held
 
     def _set_alarm(self, alarms: dict[int, _Alarm], seconds: float) -> _Alarm:
+        if alarms is self._sleeping:
+            self._advance()
         alarm = _Alarm(self._now_s + max(0.0, seconds), next(self._number), seconds)
         alarms[alarm.number] = alarm
         if alarms is self._sleeping and any(
             other.unhurried and other.at_s <= alarm.at_s for other in self._background.values()
         ):
             self._changed.notify_all()
+        self._plan()
         return alarm
 
-    def _reached(self, alarms: dict[int, _Alarm], alarm: _Alarm) -> bool:
+    def _reached(self, alarm: _Alarm) -> bool:
         self._advance()
-        if self._now_s < alarm.at_s:
-            return False
-        del alarms[alarm.number]
-        return True
+        return self._now_s >= alarm.at_s
 
     def _pause(self, alarm: _Alarm, longest_real_s: float = inf) -> None:
         """Wait until the alarm may be near: not later than it can be reached, often earlier."""
         left_s = alarm.at_s - self._now_s
-        if left_s <= _SPIN_REAL_S * self._rate() and self._next_stop_s() >= alarm.at_s:
+        if left_s < _SPIN_REAL_S * self._rate and self._stop_s >= alarm.at_s:
+            until_real_s = self._anchor_s + left_s / self._rate
+            while time.monotonic() < until_real_s:
+                pass
             return
         alarm.unhurried = not self._sleeping
         rate = min(1.0, self.speed) if alarm.unhurried else self.speed
         self._changed.wait(min(max(left_s / rate, _SPIN_REAL_S), longest_real_s, threading.TIMEOUT_MAX))
 
-    def _rate(self) -> float:
-        if self._held:
-            return 0.0
-        slow = min(1.0, self.speed)
-        late = -1
-        for turn in self._turns:
-            if turn.punctual and self._anchor_s - turn.begun_real_s < _STUCK_REAL_S:
-                waits = any(alarm.owner == turn.owner for alarm in self._sleeping.values())
-                return min(_SLOW_MOTION if waits else _STANDSTILL, self.speed)
-            if turn.late_after_s <= self._now_s:
-                late = max(late, turn.number)
-        if late < 0:
-            return self.speed if self._sleeping else slow
-        # A late call may itself wait for an instrument's answer: such a short, newer sleep passes fast.
-        answers = any(a.number > late and a.seconds <= _ANSWER_S for a in self._sleeping.values())
-        return self.speed if answers else slow
+    def _advance(self) -> None:
+        """Bring the time up to the present, but not beyond the next stop."""
+        real_s = time.monotonic()
+        now_s = self._now_s + self._rate * (real_s - self._anchor_s)
+        self._anchor_s = real_s
+        if now_s < self._stop_s:
+            self._now_s = now_s
+        elif self._now_s < self._stop_s:
+            self._now_s = self._stop_s
+            self._plan()  # perhaps a call is late from now on
+        if real_s > self._stuck_real_s:
+            self._plan()
 
-    def _next_stop_s(self) -> float:
-        """The next alarm, or the moment from which a call is late."""
-        stop_s = inf
+    def _plan(self) -> None:
+        """Work out how fast time runs and where it stops; to be called after each change."""
+        stop_s = stuck_real_s = inf
+        late, watchdog = -1, None
         for alarms in (self._sleeping, self._background):
             for alarm in alarms.values():
-                stop_s = min(stop_s, alarm.at_s)
+                if alarm.at_s < stop_s:
+                    stop_s = alarm.at_s
         for turn in self._turns:
-            if turn.late_after_s > self._now_s:
-                stop_s = min(stop_s, turn.late_after_s)
-        return stop_s
-
-    def _advance(self) -> None:
-        real_s = time.monotonic()
-        now_s = self._now_s + self._rate() * (real_s - self._anchor_s)
-        self._now_s = max(self._now_s, min(now_s, self._next_stop_s()))
-        self._anchor_s = real_s
+            if turn.punctual and self._anchor_s < turn.stuck_real_s:
+                watchdog, stuck_real_s = turn, turn.stuck_real_s
+            if turn.late_after_s <= self._now_s:
+                late = turn.number if turn.number > late else late
+            elif turn.late_after_s < stop_s:
+                stop_s = turn.late_after_s
+        self._stop_s, self._stuck_real_s = stop_s, stuck_real_s
+        if self._held:
+            self._rate = 0.0
+        elif watchdog is not None:
+            waits = any(alarm.owner == watchdog.owner for alarm in self._sleeping.values())
+            self._rate = min(_SLOW_MOTION if waits else _STANDSTILL, self.speed)
+        elif late >= 0:
+            # A late call may itself wait for an instrument's answer: such a short, newer sleep passes fast.
+            answers = any(a.number > late and a.seconds <= _ANSWER_S for a in self._sleeping.values())
+            self._rate = self.speed if answers else min(1.0, self.speed)
+        else:
+            self._rate = self.speed if self._sleeping else min(1.0, self.speed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import weakref
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -38,8 +39,8 @@ def check_tagger(tagger: Any, function: str) -> TimeTaggerBase:
 class IteratorBase:
     """A consumer of the tag stream; it runs from construction on, except on a synchronised proxy.
 
-    It keeps the blocks it is given and works on them when somebody asks for its data, or when there are many: the
-    stream may come in pieces of a few milliseconds because another measurement is looked at that often.
+    It keeps the blocks it is given and works on them when somebody asks for its data, or when there are many. They may
+    reach beyond what the device has sent; that part waits.
     """
 
     measures = True
@@ -54,7 +55,7 @@ class IteratorBase:
         self._hardware = self._stream_channels(channels)
         self._consuming = False
         self._begin_ps, self._end_ps = 0, _FOR_EVER_PS
-        self._waiting: list[Block] = []
+        self._waiting: deque[Block] = deque()
         self._forget()
 
     def _attach(self, tagger: TimeTaggerBase, channels: list[int]) -> None:
@@ -80,29 +81,43 @@ class IteratorBase:
 
     def is_consuming(self) -> bool:
         """Whether the stream must be made for this measurement."""
-        return self._consuming
+        return self._consuming and self._stream.sent_ps < self._end_ps
 
     def hardware_channels(self) -> set[int]:
         """Inputs that it listens to."""
         return self._hardware
 
     def consume(self, block: Block) -> None:
-        """Take a block; the last one of the capture window ends the measurement."""
-        if block.end_ps > self._begin_ps:
-            self._waiting.append(block)
-            self._waiting_tags += len(block.times)
-            if self._waiting_tags > _MOST_WAITING_TAGS:
-                self._catch_up()
-        if block.end_ps >= self._end_ps:
-            self._consuming = False
+        """Take the next block."""
+        self._waiting.append(block)
+        self._waiting_tags += len(block.times)
+        if self._waiting_tags > _MOST_WAITING_TAGS:
+            self._catch_up()
+
+    def take_back(self, at_ps: int) -> None:
+        """Give back what lies behind a time that the device has not reached yet."""
+        while self._waiting and self._waiting[-1].end_ps > at_ps:
+            block = self._waiting.pop()
+            kept = block.cut(block.begin_ps, at_ps)
+            self._waiting_tags -= len(block.times) - len(kept.times)
+            if kept.end_ps > kept.begin_ps:
+                self._waiting.append(kept)
 
     def _catch_up(self) -> None:
-        """Work on the part of the waiting blocks that lies in the capture window."""
-        if not self._waiting:
+        """Work on what the device has sent, as far as it lies in the capture window."""
+        waiting, sent_ps = self._waiting, self._stream.sent_ps
+        sent = []
+        while waiting and waiting[0].begin_ps < sent_ps:
+            block = waiting.popleft()
+            if block.end_ps > sent_ps:
+                block, rest = block.split(sent_ps)
+                waiting.appendleft(rest)
+            sent.append(block)
+        if not sent:
             return
-        part = Block.join(self._waiting).cut(self._begin_ps, self._end_ps)
-        self._waiting.clear()
-        self._waiting_tags = 0
+        whole = Block.join(sent)
+        self._waiting_tags -= len(whole.times)
+        part = whole.cut(self._begin_ps, self._end_ps)
         if part.end_ps > part.begin_ps:
             self._process(part)
             self._captured_ps += part.end_ps - part.begin_ps
@@ -121,6 +136,8 @@ class IteratorBase:
 
     def _begin(self, begin_ps: int, end_ps: int) -> None:
         self._catch_up()
+        self._waiting.clear()
+        self._waiting_tags = 0
         self._begin_ps, self._end_ps, self._consuming = begin_ps, end_ps, True
 
     # --- the user's side --------------------
@@ -136,14 +153,18 @@ class IteratorBase:
         with self._stream.lock:
             begin_ps = self._stream.begin()
             if clear:
-                self.clear()
+                self._forget()
             self._begin(begin_ps, begin_ps + duration_ps)
 
     def stop(self) -> None:
         """Stop; the data stay."""
-        with self._stream.lock:
-            self._stream.advance()
-            self._consuming = False
+        with self._latest():
+            self._end()
+
+    def _end(self) -> None:
+        self._consuming = False
+        self._waiting.clear()
+        self._waiting_tags = 0
 
     def abort(self) -> None:
         """Stop at once."""
@@ -151,16 +172,15 @@ class IteratorBase:
 
     def clear(self) -> None:
         """Forget the data; a running measurement goes on."""
-        with self._stream.lock:
-            self._stream.advance()
-            self._forget()
-            self._begin_ps = max(self._begin_ps, self._stream.released_ps)
+        with self._latest():
+            self._clear()
+            self._captured_ps = 0
 
     def isRunning(self) -> bool:
         """Whether data are still taken."""
         with self._stream.lock:
             self._stream.advance()
-            return self._consuming
+            return self.is_consuming()
 
     def waitUntilFinished(self, timeout: int = -1) -> bool:
         """Wait for the end of `startFor`; `timeout` in ms, -1 for ever."""
@@ -202,7 +222,7 @@ def wait_until(stream: TagStream, running: Any, end_ps: Any, timeout_ms: int) ->
         remaining_s = deadline_s - clock.monotonic()
         if remaining_s <= 0:
             return False
-        due_s = max(1e-3, (end_ps() - stream.released_ps) / 1e12)
+        due_s = max(1e-3, (end_ps() - stream.sent_ps) / 1e12)
         clock.sleep(min(due_s, remaining_s, _WAIT_SLICE_S))
     return True
 
@@ -320,9 +340,8 @@ class SynchronizedMeasurements:
     def stop(self) -> None:
         """Stop all."""
         with self._stream.lock:
-            self._stream.advance()
             for member in self._alive():
-                member._consuming = False
+                member.stop()
 
     def clear(self) -> None:
         """Forget the data of all."""

@@ -78,7 +78,7 @@ def add_correlation(times_ps, is_stop, n_old, both, binwidth_ps, lowest_ps, hist
             i -= 1
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True)  # mostly called for a few tags: to hand over the interpreter would cost more
 def add_counts(times_ps, channels, rows, origin_ps, binwidth_ps, newest, last, ring, lost, totals):
     """Count the tags of some channels in time bins that are stored in a ring.
 

@@ -71,7 +71,7 @@ class CounterData:
         self._binwidth_ps, self._channels = counter._binwidth_ps, counter._channels
         self.size = bins.shape[1]
         self.dropped_bins = dropped_bins
-        self.overflow = bool(overflow.any())
+        self.overflow = counter._any_lost and bool(overflow.any())
 
     def getIndex(self) -> np.ndarray:
         """Begin of each bin since the start, int64 ps."""
@@ -122,6 +122,7 @@ class Counter(IteratorBase):
     def _clear(self) -> None:
         self._ring = np.zeros((len(self._channels), self._n_values + 1), np.int32)
         self._lost = np.zeros(self._n_values + 1, np.int8)
+        self._any_lost = False
         self._totals = np.zeros(len(self._channels), np.uint64)
         self._origin_ps: int | None = None
         self._newest = 0
@@ -146,6 +147,7 @@ class Counter(IteratorBase):
         )
         self._newest = last
         for loss in block.losses:
+            self._any_lost = True
             for row, channel in enumerate(self._channels):
                 self._totals[row] += np.uint64(loss.missed.get(channel, 0))
             first, final = ((t - self._origin_ps) // self._binwidth_ps for t in (loss.begin_ps, loss.end_ps))
@@ -286,7 +288,7 @@ class TimeTagStream(IteratorBase):
                 np.empty(0, np.uint16),
             )
             records = tuple(np.concatenate(column) for column in zip(empty, *self._parts, strict=True))
-            start_ps, now_ps = self._start_ps or self._begin_ps, self._stream.released_ps
+            start_ps, now_ps = self._start_ps or self._begin_ps, self._stream.sent_ps
             self._parts, self._size, self._start_ps = [], 0, now_ps
             return TimeTagStreamBuffer(records, start_ps, now_ps)
 

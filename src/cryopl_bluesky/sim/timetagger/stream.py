@@ -1,14 +1,16 @@
-"""The tag stream: made only when somebody asks, and handed to all measurements up to the present bench time.
+"""The tag stream: made only when somebody asks, and handed to all measurements.
 
-Tags are made some way ahead of the present, because a watchdog asks every few milliseconds and a small block costs
-as much as one with a thousand times as many tags. When something changes (light, settings, what is listened to),
-what was made ahead is taken back from there on.
+Tags are made and handed out some way ahead of the present, because a watchdog asks every few milliseconds and a small
+block costs as much as one with a thousand times as many tags. The measurements look at them only up to `sent_ps`. When
+something changes (light, settings, what is listened to), what lies behind that moment is taken back and made anew.
 """
 
 from __future__ import annotations
 
 import threading
 import weakref
+from bisect import bisect_left
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -26,11 +28,11 @@ if TYPE_CHECKING:
 
 BLOCK_TAGS = 1_000_000
 _BLOCK_MAX_PS = 10 * 10**12
-_AHEAD_MAX_PS = 5 * 10**11
+_AHEAD_MAX_PS = 5 * 10**12
 _AHEAD_OF_BLOCK = 0.1
 _LIGHT_AGE_PS = 10**12
-# Tags are released this much behind the generation, so that jitter and cables cannot disturb their order.
-_RELEASE_PS = 20_000
+# Tags are handed out this much behind the generation, so that jitter and cables cannot disturb their order.
+_JITTER_PS = 20_000
 _OVERFLOW_EVERY_PS = 10**12
 
 
@@ -64,8 +66,10 @@ class TagStream:
         self._cuts: list[tuple[int, Scene]] = []
         self._active = False
         self._margin_ps: int | None = None
-        self._made_ps = self._released_ps = self.now_ps()
-        self._pending: tuple[Times, np.ndarray] = merge([])
+        # Sent by the device <= handed to the measurements <= made; the tags between the last two are the tail.
+        self._made_ps = self._handed_ps = self._sent_ps = self.now_ps()
+        self._ahead: deque[Block] = deque()
+        self._tail: tuple[Times, np.ndarray] = merge([])
         self._burst_ps = (LONG_AGO_PS, LONG_AGO_PS)
         self._scene = self._look()
         self._scene_ps = 0
@@ -82,9 +86,9 @@ class TagStream:
         return self._maker.inputs
 
     @property
-    def released_ps(self) -> int:
-        """Time up to which measurements have seen the stream."""
-        return self._released_ps
+    def sent_ps(self) -> int:
+        """Time up to which the device has sent its tags."""
+        return self._sent_ps
 
     def now_ps(self) -> int:
         """Present device time, from 0 when the device was opened first."""
@@ -104,17 +108,19 @@ class TagStream:
             now_ps = self.now_ps()
             while (cut := self._next_cut(now_ps)) is not None:
                 at_ps, scene = cut
-                self._make_until(at_ps, now_ps)
-                self._forget_after(at_ps)
+                self._make_until(at_ps)
+                self._take_back(at_ps)
                 self._set_scene(scene, at_ps)
-            self._make_until(now_ps, now_ps)
+            if self._made_ps < now_ps:
+                self._make_until(now_ps)
+            self._send(now_ps)
             if not self._running():
                 self._skip(now_ps)
 
     def change(self) -> None:
         """Something changes now, so what was made ahead is void (the lock must be held)."""
         self.advance()
-        self._forget_after(self.now_ps())
+        self._take_back(self.now_ps())
         self._margin_ps = None
 
     def begin(self) -> int:
@@ -156,8 +162,9 @@ class TagStream:
         if self._made_ps > now_ps:
             self._maker.forget_after(now_ps, self._made_ps, self._scene)
         self._active = False
-        self._made_ps = self._released_ps = now_ps
-        self._pending = merge([])
+        self._made_ps = self._handed_ps = self._sent_ps = now_ps
+        self._ahead.clear()
+        self._tail = merge([])
         self._maker.clear()
 
     # --- what the inputs see --------------------
@@ -207,71 +214,81 @@ class TagStream:
                 rate_Hz += (scene.laser_Hz or 0.0) / self.inputs.state(channel).divider
         return min(_BLOCK_MAX_PS, max(1e6, BLOCK_TAGS / max(rate_Hz, 1.0) * PS_PER_S))
 
-    def _make_until(self, limit_ps: int, now_ps: int) -> None:
-        """Make the tags up to a time or some way beyond, and hand out those up to now."""
+    def _make_until(self, limit_ps: int) -> None:
+        """Make the tags up to a time or some way beyond, and hand them out."""
         while self._made_ps < limit_ps and (consumers := self._consumers()):
-            if now_ps - self._scene_ps > _LIGHT_AGE_PS and not self._cuts:
-                # The temperature drifts without a message; now and then is often enough.
-                self._set_scene(self._look(), now_ps)
+            if self._scene.light.rate_Hz > 0 and limit_ps - self._scene_ps > _LIGHT_AGE_PS and not self._cuts:
+                # The sample's temperature drifts without a message; now and then is often enough.
+                self._set_scene(self._look(), limit_ps)
             wanted = self._wanted(consumers)
             block_ps = self._block_ps(wanted)
-            # Delayed copies would reach across what is taken back.
-            ahead_ps = 0.0 if self.virtual else min(_AHEAD_MAX_PS, _AHEAD_OF_BLOCK * block_ps)
-            stop_ps = self._made_ps + int(max(ahead_ps, min(block_ps, limit_ps - self._made_ps)))
-            play = any(measurement.measures for measurement in consumers)
-            tags = self._maker.tags(self._made_ps, stop_ps, self._scene, wanted, play=play)
+            stop_ps = self._made_ps + int(max(self._ahead_ps(block_ps), min(block_ps, limit_ps - self._made_ps)))
+            measuring = any(measurement.measures for measurement in consumers)
+            tags = self._maker.tags(self._made_ps, stop_ps, self._scene, wanted, play=measuring)
             for channel in self.virtual.values():
                 tags.append((channel.tags(tags), channel.number))
             self._made_ps = stop_ps
-            self._append(tags)
-            self._release(now_ps)
-        self._release(now_ps)
+            self._hand_out(self._with_tail(tags), consumers, measuring)
+            self._send(limit_ps)
 
-    def _append(self, tags: list[tuple[Times, int]]) -> None:
-        old_times, old_channels = self._pending
-        times, channels = merge(tags)
-        if len(old_times):
-            times, channels = np.concatenate([old_times, times]), np.concatenate([old_channels, channels])
-            order = np.argsort(times, kind="stable")
-            times, channels = times[order], channels[order]
-        self._pending = (times, channels)
-
-    def _forget_after(self, at_ps: int) -> None:
-        """Take back the tags from a time on."""
-        at_ps = max(at_ps, self._released_ps + self._margin())
-        if at_ps >= self._made_ps:
-            return
-        times, channels = self._pending
-        kept = slice(np.searchsorted(times, at_ps))
-        self._pending = (times[kept], channels[kept])
-        self._maker.forget_after(at_ps, self._made_ps, self._scene)
-        self._made_ps = at_ps
+    def _ahead_ps(self, block_ps: float) -> float:
+        # Delayed copies would reach across what is taken back, and an overflow would be counted too early.
+        if self.virtual or self._scene.fault("hbt.overflow") is not None:
+            return 0.0
+        return min(_AHEAD_MAX_PS, _AHEAD_OF_BLOCK * block_ps)
 
     def _margin(self) -> int:
         """How much earlier than the end of what was made the next tag can be, ps."""
         if self._margin_ps is None:
             lead_ps = sum(channel.lead_ps() for channel in self.virtual.values())
-            self._margin_ps = _RELEASE_PS + self.inputs.lead_ps() + lead_ps
+            self._margin_ps = _JITTER_PS + self.inputs.lead_ps() + lead_ps
         return self._margin_ps
+
+    def _take_back(self, at_ps: int) -> None:
+        """Take back the tags from a time on, or from the first moment that was not sent yet."""
+        at_ps = max(at_ps, self._sent_ps + self._margin())
+        if at_ps >= self._made_ps:
+            return
+        self._maker.forget_after(at_ps, self._made_ps, self._scene)
+        tail = Block(self._handed_ps, self._made_ps, *self._tail)
+        self._made_ps, self._handed_ps = at_ps, min(self._handed_ps, at_ps - self._margin())
+        parts = [block.cut(self._handed_ps, at_ps) for block in (*self._ahead, tail)]
+        whole = Block.join(parts)
+        self._tail = (whole.times, whole.channels)
+        self._ahead = deque(block.cut(block.begin_ps, self._handed_ps) for block in self._ahead)
+        for measurement in (ref() for ref in self._measurements):
+            if measurement is not None:
+                measurement.take_back(self._handed_ps)
 
     # --- handing them out --------------------
 
-    def _release(self, now_ps: int) -> None:
-        """Hand out what the device has sent: a block each `block_latency_ms`."""
-        sent_ps = now_ps - now_ps % (self.block_latency_ms * 10**9)
-        until_ps = min(sent_ps, self._made_ps - self._margin())
-        if until_ps <= self._released_ps:
-            return
-        times, channels = self._pending
-        split = np.searchsorted(times, until_ps)
-        self._pending = (times[split:], channels[split:])
-        block = Block(self._released_ps, until_ps, times[:split], channels[:split])
-        self._released_ps = until_ps
-        consumers = self._consumers()
-        if any(measurement.measures for measurement in consumers):
-            block = self._with_overflow(block)
-        for measurement in consumers:
-            measurement.consume(block)
+    def _with_tail(self, tags: list[tuple[Times, int]]) -> tuple[Times, np.ndarray]:
+        old_times, old_channels = self._tail
+        times, channels = merge(tags)
+        if len(old_times):
+            times, channels = np.concatenate([old_times, times]), np.concatenate([old_channels, channels])
+            order = np.argsort(times, kind="stable")
+            times, channels = times[order], channels[order]
+        return times, channels
+
+    def _hand_out(self, tags: tuple[Times, np.ndarray], consumers: list[IteratorBase], measuring: bool) -> None:
+        """Hand out what can no longer be disturbed by earlier tags; the rest is the new tail."""
+        until_ps = max(self._handed_ps, self._made_ps - self._margin())
+        block, tail = Block(self._handed_ps, self._made_ps, *tags).split(until_ps)
+        self._tail, self._handed_ps = (tail.times, tail.channels), until_ps
+        if block.end_ps > block.begin_ps:
+            block = self._with_overflow(block) if measuring else block
+            self._ahead.append(block)
+            for measurement in consumers:
+                measurement.consume(block)
+
+    def _send(self, now_ps: int) -> None:
+        """The device sends a block each `block_latency_ms`."""
+        sent_ps = min(now_ps - now_ps % (self.block_latency_ms * 10**9), self._handed_ps)
+        if sent_ps > self._sent_ps:
+            self._sent_ps = sent_ps
+            while self._ahead and self._ahead[0].end_ps <= sent_ps:
+                self._ahead.popleft()
 
     def _with_overflow(self, block: Block) -> Block:
         """Lose the tags of a burst of `hbt.overflow` seconds once per second, while that fault is on."""
