@@ -73,14 +73,10 @@ def when_tags_are_linked(session, action) -> threading.Thread:
     return thread
 
 
-@pytest.mark.parametrize(("fault", "value", "cause"), [
-    ("hbt.room_light", 12.9e6, "single_bin_Hz|twice_Hz"),
-    ("hbt.full_beam", 100_000.0, "single_bin_Hz|twice_Hz"),
-])
-def test_too_much_light_is_gone_within_40_ms_and_ends_the_run(guarded, recorder: Recorder, fault, value, cause):
+def test_too_much_light_is_gone_within_40_ms_and_ends_the_run(guarded, recorder: Recorder):
     recorder.clear()
     session, watch = guarded, Watch(guarded)
-    thread = when_tags_are_linked(session, lambda: watch.step(fault, value))
+    thread = when_tags_are_linked(session, lambda: watch.step("hbt.room_light", 12.9e6))
     with pytest.raises(FailedStatus) as caught:
         session.RE(plans.g2(session.instruments, duration_s=3_000.0))
     thread.join(30)
@@ -91,7 +87,7 @@ def test_too_much_light_is_gone_within_40_ms_and_ends_the_run(guarded, recorder:
     assert stop["exit_status"] == "fail"
     for text in (str(caught.value.__cause__), stop["reason"]):
         assert "SPAD guard locked the laser" in text
-    assert re.search(cause, stop["reason"]), stop["reason"]
+    assert re.search("single_bin_Hz|twice_Hz", stop["reason"]), stop["reason"]
     (descriptor,) = [d for d in recorder.of("descriptor") if d["name"] == "spad_guard"]
     (event,) = [e for e in recorder.of("event") if e["descriptor"] == descriptor["uid"]]
     assert event["data"]["hbt_guard_state"] == "tripped"
