@@ -111,9 +111,10 @@ class GuardRule:
         Returns:
             What is wrong, with the value and the limit; "" when all is well.
         """
-        numbers = counts.sum(axis=1).tolist()
+        first, second = counts.tolist()  # of a few numbers Python makes sums faster than numpy
+        numbers = sum(first), sum(second)
         self._keep(counts, max(numbers))
-        self.suspicious = bool(counts[0, -1] > self._bright or counts[1, -1] > self._bright)
+        self.suspicious = max(first[-1], second[-1]) > self._bright
         # No window can hold more than all of them together: mostly that is all there is to do.
         found = self._too_bright() if self._kept_counts > self._least else ""
         if self._open:
@@ -165,7 +166,7 @@ class GuardRule:
 
     # ---- sudden silence
 
-    def _too_silent(self, numbers: list[int], seconds: float, complete: bool) -> str:
+    def _too_silent(self, numbers: tuple[int, int], seconds: float, complete: bool) -> str:
         """Whether a SPAD that was lit counts nothing at all, not even darks.
 
         Legitimate darkness (a laser that was locked, a part on its way) leaves the dark counts. So a silent SPAD
@@ -193,9 +194,13 @@ class GuardRule:
         return ""
 
     def _least_dark_Hz(self, spad: int) -> float:
-        """The dark rate that this SPAD has at least, three standard deviations below what was seen."""
+        """The dark rate that this SPAD has at least: three standard deviations below what was seen.
+
+        More than the baseline is not believed: it may have been light that leaked in.
+        """
         seen = self._dark_counts[spad]
-        return max(0.0, seen - 3.0 * sqrt(seen)) / self._dark_s if self._dark_s > 0 else 0.0
+        least_Hz = max(0.0, seen - 3.0 * sqrt(seen)) / self._dark_s if self._dark_s > 0 else 0.0
+        return min(least_Hz, self.limits.baseline_dark_Hz)
 
     # ---- darkness
 
