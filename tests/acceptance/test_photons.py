@@ -93,15 +93,15 @@ def test_the_delay_found_by_calibration_and_put_into_the_profile_is_gone(open_se
     truth_ps = HbtParameters().cable2_ps
     run = _run(session, plans.channel_delay, duration_s=60.0)
     found, advised_ps = _channel_delay(run)
-    assert abs(found.delay_ps - truth_ps) < 3 * found.sigma_ps < 30
+    assert abs(found.delay_ps - truth_ps) < 4 * found.sigma_ps < 40
     save_figure(runs.draw_run(run), tmp_path / "delay.png", 1000)
 
     session = open_session(speed=1000.0, input_delays_ps=advised_ps)
     run = _run(session, plans.channel_delay, duration_s=60.0)
     again, unchanged_ps = _channel_delay(run)
     assert run.config["hbt_spad2_delay_ps"] == advised_ps[1]
-    assert abs(again.delay_ps) < 3 * np.hypot(found.sigma_ps, again.sigma_ps)
-    assert unchanged_ps[1] == pytest.approx(-truth_ps, abs=3 * again.sigma_ps + 1)
+    assert abs(again.delay_ps) < 4 * np.hypot(found.sigma_ps, again.sigma_ps)
+    assert unchanged_ps[1] == pytest.approx(-truth_ps, abs=4 * again.sigma_ps + 1)
 
     # the same session: many emitters have the pairs that the rates allow
     result = fit_g2(runs.g2(_g2_run(session, duration_s=30.0, wavelengths_nm=[525.0, 527.0])))
