@@ -159,9 +159,9 @@ class TagStream:
                     self._cuts.append((at_ps, scene))
 
     def _look(self) -> Scene:
-        light = self._light()
         bench = self._bench
-        with bench.lock:
+        with bench.lock:  # light and laser of one moment
+            light = self._light()
             laser, optics = bench.laser, bench.optics
             laser_Hz = laser.repetition_rate_Hz if laser.mode == "pulsed" else None
             sees = optics.port == "hbt" and optics.shutter_open and not optics.moving and laser.mode != "off"
