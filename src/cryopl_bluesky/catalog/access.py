@@ -1,6 +1,6 @@
 """Opening the catalog of a data folder: be its owner, attach to the owner, or read the files.
 
-Exactly one process owns a folder and serves it (`server.EmbeddedServer`); the lock of the operating system
+Exactly one process owns a folder and serves it (`server.CatalogServer`); the lock of the operating system
 says who, and goes when that process dies. Other sessions talk to it over loopback. A process that only reads
 attaches as well, and reads the files itself when nobody serves them.
 """
@@ -25,7 +25,7 @@ from cryopl_bluesky.catalog.folder import DataFolder
 if TYPE_CHECKING:
     from tiled.client.container import Container
 
-    from cryopl_bluesky.catalog.server import EmbeddedServer
+    from cryopl_bluesky.catalog.server import CatalogServer
 
 log = logging.getLogger(__name__)
 
@@ -56,14 +56,14 @@ class Catalog:
         folder: the data folder.
         client: Tiled client of the root.
         role: `owner` serves the folder, `attached` talks to the owner, `reader` reads the files itself.
-        address: of the owner when attached.
-        server: the embedded server of the owner.
+        address: of the server; None for a reader.
+        server: the server of the owner.
         lock: the owner lock.
     """
 
     def __init__(
         self, folder: DataFolder, client: Container, role: Role, *, address: _Address | None = None,
-        server: EmbeddedServer | None = None, lock: filelock.BaseFileLock | None = None,
+        server: CatalogServer | None = None, lock: filelock.BaseFileLock | None = None,
     ):
         self.folder = folder
         self.role: Role = role
@@ -85,13 +85,13 @@ class Catalog:
         """Tiled client of the root, a `CatalogOfBlueskyRuns`.
 
         Raises:
-            CatalogUnreachableError: the owner that this process was attached to is gone.
+            CatalogUnreachableError: the server is gone.
         """
         if self._closed:
             raise CatalogUnreachableError(f"the catalog of {self.folder.root} was closed here")
         if not self.alive():
             raise CatalogUnreachableError(
-                f"the process that served the catalog of {self.folder.root} is gone; "
+                f"the server of the catalog of {self.folder.root} is gone; "
                 "call reattach() to open it again (nothing is lost)"
             )
         return self._client
@@ -112,7 +112,7 @@ class Catalog:
             return self._client if self.alive() else self.reattach()
 
     def reattach(self, timeout_s: float = 30.0) -> Container:
-        """Open the folder again after its owner went away: attach to the new one or become it.
+        """Open the folder again after its server went away: attach to the new owner's, or become the owner.
 
         Args:
             timeout_s: longest wait, real seconds.
@@ -121,9 +121,9 @@ class Catalog:
             The new client; `client` gives the same from now on.
         """
         with self._guard:
+            self._release()
             fresh = open_catalog(self.folder, timeout_s=timeout_s)
             atexit.unregister(fresh.close)
-            self._release()
             self.role, self._client, self._address = fresh.role, fresh._client, fresh._address
             self._server, self._lock, self._closed = fresh._server, fresh._lock, False
             return self._client
@@ -162,7 +162,7 @@ def open_catalog(data_dir: str | Path | DataFolder, *, timeout_s: float = 60.0) 
 
     Raises:
         CatalogUnreachableError: another process holds the folder and does not answer.
-        CatalogServerError: the embedded server did not start.
+        CatalogServerError: the server did not start.
     """
     folder = DataFolder.at(data_dir).create()
     lock = filelock.FileLock(folder.owner_lock, thread_local=False)
@@ -203,17 +203,17 @@ def read_catalog(data_dir: str | Path | DataFolder) -> Catalog:
 
 def _own(folder: DataFolder, lock: filelock.BaseFileLock) -> Catalog:
     """Serve the folder; the lock is held already."""
-    from cryopl_bluesky.catalog.server import EmbeddedServer
+    from cryopl_bluesky.catalog.server import CatalogServer
 
-    try:
-        server = EmbeddedServer(folder)
+    with contextlib.ExitStack() as undo:
+        undo.callback(lock.release)
+        server = CatalogServer(folder)
+        undo.callback(server.close)
         address = _Address(server.url, server.api_key, os.getpid())
         client = _client_of(address)
         _write_address(folder, address)
-    except BaseException:
-        lock.release()
-        raise
-    return Catalog(folder, client, "owner", server=server, lock=lock)
+        undo.pop_all()
+    return Catalog(folder, client, "owner", address=address, server=server, lock=lock)
 
 
 def _client_of(address: _Address) -> Container:

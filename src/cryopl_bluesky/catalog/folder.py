@@ -62,6 +62,11 @@ class DataFolder:
         return self.catalog / "server.json"
 
     @property
+    def server_log(self) -> Path:
+        """What the server of the last session complained about; usually empty."""
+        return self.catalog / "server.log"
+
+    @property
     def owner_lock(self) -> Path:
         """Lock held by the one process that serves this folder."""
         return self.catalog / "owner.lock"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from cryopl_bluesky.catalog.folder import DataFolder
-from cryopl_bluesky.catalog.server import read_only_config
+from cryopl_bluesky.catalog.tiled_config import read_only_config
 
 
 def write_tiled_profile(
@@ -15,7 +15,7 @@ def write_tiled_profile(
 
     The profile opens the files themselves, read-only, inside the process that asks. So it works while a
     session runs, after it ended, and after it died, and holds no key. (A Tiled profile cannot hold the key of
-    a server, and the embedded server's address changes with each session.) A profile of the same name is
+    a server, and the address of a session's server changes with each session.) A profile of the same name is
     replaced.
 
     Args:

@@ -147,7 +147,7 @@ def recover(
 
 
 def delivered_list(folder: DataFolder) -> DeliveredList:
-    """The list that belongs to the embedded catalog of a data folder."""
+    """The list that belongs to the catalog of a data folder."""
     return DeliveredList(folder.delivered)
 
 

@@ -125,5 +125,9 @@ def save_figure(figure: Figure, path: str | Path, width_px: int = 2400) -> Path:
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     with matplotlib.rc_context(RC):
-        figure.savefig(target, dpi=width_px / figure.get_figwidth())
+        figure.set_dpi(width_px / figure.get_figwidth())
+        if (layout := figure.get_layout_engine()) is not None:
+            layout.execute(figure)
+            figure.set_layout_engine("none")  # else savefig lays out twice more, which takes longer than drawing
+        figure.savefig(target, dpi="figure")
     return target
