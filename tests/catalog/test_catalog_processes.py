@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import bluesky.plan_stubs as bps
 import bluesky.preprocessors as bpp
+import psutil
 import pytest
 from catalog_rig import Rig, assert_whole, frame, measure, pause
 
@@ -139,12 +141,27 @@ def test_server_gone_in_mid_run_then_back(tmp_path):
             reading.client.create_container("x" * 36, metadata={})
 
 
+def test_a_server_that_dies_is_replaced_and_nothing_is_missing(rig):
+    for points in (2, 3):
+        (server,) = serving(os.getpid())
+        uid = measure(rig, points)
+        server.kill()
+        assert rig.feeder.wait_until_delivered(60), rig.feeder.status()
+        assert_whole(rig.catalog.client, uid, points)
+        assert rig.catalog.owner
+        assert not server.is_running()
+
+
 def test_killed_in_mid_run_then_recovered(tmp_path):
     process = start_measuring(tmp_path, 8, 0.15, "--die")
     uid = read_line(process)
     attached = read_catalog(tmp_path)
     assert attached.role == "attached"
+    servers = serving(process.pid)
+    assert len(servers) == 1
     assert process.wait(60) != 0
+    _, alive = psutil.wait_procs(servers, timeout=10)
+    assert not alive  # the server ends with its session
     with pytest.raises(CatalogUnreachableError, match="reattach"):
         _ = attached.client
     attached.close()
@@ -173,6 +190,12 @@ def start_measuring(folder: Path, points: int, period_s: float, *options: str) -
     command = [sys.executable, str(MEASURING), str(folder), str(points), str(period_s), *options]
     pipe = subprocess.PIPE
     return subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, cwd=MEASURING.parent)
+
+
+def serving(pid: int) -> list[psutil.Process]:
+    """The servers of a process that are alive."""
+    return [child for child in psutil.Process(pid).children()
+            if child.status() != psutil.STATUS_ZOMBIE and "cryopl_bluesky.catalog.serve" in child.cmdline()]
 
 
 def read_line(process: subprocess.Popen[str]) -> str:

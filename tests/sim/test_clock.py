@@ -68,9 +68,9 @@ def test_a_failing_background_task_goes_on(caplog):
         raise ValueError("no")
 
     task = clock.periodic(1.0, fails, "fails")
-    clock.sleep(10)
+    clock.sleep(100)
     task.cancel()
-    assert len(calls) >= 5
+    assert len(calls) >= 40
     assert "periodic task fails failed" in caplog.text
 
 

@@ -229,7 +229,7 @@ def _client_of_files(folder: DataFolder) -> Container:
     from tiled.client.context import Context
     from tiled.server.app import build_app_from_config
 
-    from cryopl_bluesky.catalog.server import read_only_config
+    from cryopl_bluesky.catalog.tiled_config import read_only_config
 
     return from_context(Context.from_app(build_app_from_config(read_only_config(folder))))
 
