@@ -129,5 +129,5 @@ def save_figure(figure: Figure, path: str | Path, width_px: int = 2400) -> Path:
         if (layout := figure.get_layout_engine()) is not None:
             layout.execute(figure)
             figure.set_layout_engine("none")  # else savefig lays out twice more, which takes longer than drawing
-        figure.savefig(target, dpi="figure")
+        figure.savefig(target, dpi=figure.dpi)
     return target

@@ -114,14 +114,15 @@ def summarise_one(temperature: Temperature) -> SummaryRow:
 def spectrum_of(data: SpectralMap, rows: slice | None = None) -> Spectrum:
     """Sum rows: electrons with variance, or offset-free ADU without variance when the gain is unknown."""
     gain = data.gain_e_per_adu if data.gain_e_per_adu is not None else 1.0
+    chosen = slice(None) if rows is None else rows
     frame = frame_to_electrons(
-        np.asarray(data.counts, float),
+        np.asarray(data.counts[chosen], float),
         gain_e_per_adu=gain,
         read_noise_e=data.read_noise_e,
         offset_adu=data.offset_adu,
-        dark_adu=None if data.dark_adu is None else np.asarray(data.dark_adu, float),
+        dark_adu=None if data.dark_adu is None else np.asarray(data.dark_adu[chosen], float),
     )
-    total = sum_rows(frame, rows)
+    total = sum_rows(frame)
     if data.gain_e_per_adu is None:
         return Spectrum(total.counts, None, total.rows, total.saturated)
     # the frames were averaged: their sum is what has Poisson statistics
