@@ -47,8 +47,18 @@ class Clock(Protocol):
         """Return True as soon as `event` is set, False once `timeout_s` has passed."""
         ...
 
-    def periodic(self, period_s: float, function: Callable[[], object], name: str) -> Task:
-        """Call `function` every `period_s` in a daemon thread called `name`, until cancelled."""
+    def periodic(
+        self, period_s: float, function: Callable[[], object], name: str, *, punctual: bool = False
+    ) -> Task:
+        """Call `function` every `period_s` in a daemon thread called `name`, until cancelled.
+
+        Args:
+            period_s: time between the end of a call and the next one; between their beginnings when punctual.
+            function: what to call.
+            name: name of the thread.
+            punctual: it is a watchdog that must react within milliseconds: its period does not drift by what its
+                calls take, and is kept where the operating system's timers are coarse.
+        """
         ...
 
 
@@ -59,11 +69,14 @@ class PeriodicTask:
         wait: waits for the end of a period; returns True when the task was cancelled meanwhile.
         function: what to call, without arguments.
         name: name of the thread, for logs and debuggers.
+        wake: makes a `wait` that is under way look at the event; not needed when it waits for the event itself.
     """
 
-    def __init__(self, wait: Callable[[threading.Event], bool], function: Callable[[], object], name: str):
-        self._wait = wait
-        self._function = function
+    def __init__(
+        self, wait: Callable[[threading.Event], bool], function: Callable[[], object], name: str,
+        wake: Callable[[], object] | None = None,
+    ):
+        self._wait, self._function, self._wake = wait, function, wake
         self._cancelled = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
@@ -78,6 +91,8 @@ class PeriodicTask:
     def cancel(self, timeout_s: float = 5.0) -> None:
         """End the task and wait up to `timeout_s` (real seconds) for the running call to return."""
         self._cancelled.set()
+        if self._wake is not None:
+            self._wake()
         if threading.current_thread() is not self._thread:
             self._thread.join(timeout_s)
 
@@ -101,6 +116,20 @@ class SystemClock:
         """Return True as soon as `event` is set, False once `timeout_s` has passed."""
         return event.wait(max(0.0, timeout_s))
 
-    def periodic(self, period_s: float, function: Callable[[], object], name: str) -> PeriodicTask:
+    def periodic(
+        self, period_s: float, function: Callable[[], object], name: str, *, punctual: bool = False
+    ) -> PeriodicTask:
         """Call `function` every `period_s` in a daemon thread called `name`, until cancelled."""
-        return PeriodicTask(lambda cancelled: cancelled.wait(period_s), function, name)
+        if not punctual:
+            return PeriodicTask(lambda cancelled: cancelled.wait(period_s), function, name)
+        due_s = time.monotonic()
+
+        def wait(cancelled: threading.Event) -> bool:
+            nonlocal due_s
+            now_s = time.monotonic()
+            due_s = max(due_s + period_s, now_s)
+            # On Windows a lock waits in steps of 16 ms, `sleep` does not.
+            time.sleep(due_s - now_s)
+            return cancelled.is_set()
+
+        return PeriodicTask(wait, function, name)

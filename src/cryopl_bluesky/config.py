@@ -138,6 +138,36 @@ class LaserSettings(Settings):
     power_table: list[PowerPoint] = []
 
 
+class GuardSettings(Settings):
+    """When the guard of the SPADs locks the laser and closes the light path; rates are those of one SPAD.
+
+    Attributes:
+        bin_s: bin of the count rates.
+        look_s: how often the counts are looked at while light can reach the SPADs.
+        single_bin_Hz: highest rate in any bin.
+        twice_Hz: highest rate in two bins in a row.
+        sustained_Hz: highest mean rate over `sustained_s`.
+        sustained_s: see there.
+        baseline_dark_Hz: dark rate of a healthy SPAD in the dark.
+        dark_factor: the light path is not opened when a dark rate is above this times the baseline.
+        dark_warn_factor: from this times the baseline on, opening it is logged as a warning.
+        zero_from_Hz: a SPAD that counted at least this fast must not fall silent.
+        stall_s: longest time without counts from the tagger.
+    """
+
+    bin_s: Annotated[float, Field(ge=0.01, le=0.02)] = 0.01
+    look_s: Annotated[float, Field(ge=0.001, le=0.02)] = 0.01
+    single_bin_Hz: Positive = 10e6
+    twice_Hz: Positive = 5e6
+    sustained_Hz: Positive = 2e6
+    sustained_s: Annotated[float, Field(ge=0.02, le=1)] = 0.1
+    baseline_dark_Hz: Positive = 40.0
+    dark_factor: Annotated[float, Field(gt=1)] = 10.0
+    dark_warn_factor: Annotated[float, Field(gt=1)] = 3.0
+    zero_from_Hz: Positive = 2e3
+    stall_s: Annotated[float, Field(ge=0.1, le=10)] = 0.5
+
+
 class HbtSettings(Settings):
     """Swabian Time Tagger Ultra with two SPADs.
 
@@ -152,6 +182,7 @@ class HbtSettings(Settings):
         allow_overflows: accept data during which tags were lost.
         ttbin: beside stored time tags, also write the vendor's own file for each acquisition.
         tag_buffer: time tags that may wait in memory for the disk.
+        guard: limits of the guard of the SPADs.
     """
 
     serial: str = ""
@@ -164,6 +195,7 @@ class HbtSettings(Settings):
     allow_overflows: bool = False
     ttbin: bool = False
     tag_buffer: Annotated[int, Field(ge=10_000)] = 8_000_000
+    guard: GuardSettings = GuardSettings()
 
 
 class FlipSettings(Settings):

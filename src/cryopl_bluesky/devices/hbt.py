@@ -16,6 +16,7 @@ from ophyd.status import Status
 
 from cryopl_bluesky.clock import Clock
 from cryopl_bluesky.devices.base import Detector, Quantity
+from cryopl_bluesky.devices.spad_guard import SpadProtection
 from cryopl_bluesky.devices.tag_stream import TagStream
 from cryopl_bluesky.devices.waiters import StopRule
 from cryopl_bluesky.drivers.tagger_acquisition import Acquisition, AcquisitionSettings
@@ -121,6 +122,8 @@ class Hbt(Detector):
     sync_dead_time_ps = Cpt(Quantity, dtype=int, units="ps", kind="config")
     sync_delay_ps = Cpt(Quantity, dtype=int, units="ps", kind="config")
 
+    guard = Cpt(SpadProtection, kind="config")
+
     spad1_rate_Hz = Cpt(Quantity, dtype=float, units="Hz", precision=1, kind="hinted")
     spad2_rate_Hz = Cpt(Quantity, dtype=float, units="Hz", precision=1, kind="hinted")
     sync_rate_Hz = Cpt(Quantity, dtype=float, units="Hz", precision=0, kind="normal")
@@ -146,6 +149,7 @@ class Hbt(Detector):
         self._ttbin, self._tag_buffer = ttbin, tag_buffer
         self.tags = TagStream(name, data_dir, clock)
         super().__init__(name=name, **kwargs)
+        self.guard.follow(driver.guard)
         self._apply_record(_value(self.record))
 
     # --- settings (owner thread) --------------------

@@ -9,6 +9,7 @@ from ophyd import Component as Cpt
 from cryopl_bluesky.clock import Clock
 from cryopl_bluesky.devices.base import Instrument, Quantity
 from cryopl_bluesky.drivers.laser import LaserDriver
+from cryopl_bluesky.drivers.spad_guard import SpadGuard
 
 EMISSION = ("on", "off")
 
@@ -47,7 +48,12 @@ class Laser(Instrument):
         super().__init__(name=name, **kwargs)
         self._driver, self._clock = driver, clock
         self._resume_emission = False
+        self._guard: SpadGuard | None = None
         self.wavelength_nm.put(wavelength_nm)
+
+    def protected_by(self, guard: SpadGuard) -> None:
+        """Ask the guard of the SPADs before each emission."""
+        self._guard = guard
 
     def refresh(self) -> None:
         """Read the state of the laser."""
@@ -86,11 +92,16 @@ class Laser(Instrument):
 
     def _apply_emission(self, emission: str) -> str:
         if emission == "on":
-            self._driver.switch_on()
+            self._switch_on()
         else:
             self._driver.switch_off()
         self._read_state()
         return self.emission.get()
+
+    def _switch_on(self) -> None:
+        if self._guard is not None:
+            self._guard.check()
+        self._driver.switch_on()
 
     def pause(self) -> None:
         """Lock while the plan is paused (called by the RunEngine)."""
@@ -106,7 +117,7 @@ class Laser(Instrument):
         """
         if self._resume_emission:
             self._resume_emission = False
-            self._driver.switch_on()
+            self._switch_on()
             self._read_state()
 
     def make_safe(self) -> None:

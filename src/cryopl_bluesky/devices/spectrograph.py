@@ -16,6 +16,7 @@ from cryopl_bluesky.drivers.errors import InstrumentError, LimitError
 if TYPE_CHECKING:
     from ophyd.status import Status
 
+    from cryopl_bluesky.drivers.spad_guard import SpadGuard
     from cryopl_bluesky.drivers.spectrograph import GratingInfo, Kymera
 
 log = logging.getLogger(__name__)
@@ -110,6 +111,7 @@ class Spectrograph(Instrument):
         self._driver, self._clock = driver, clock
         self._gratings: dict[int, GratingInfo] = {}
         self._limits_nm: dict[int, tuple[float, float]] = {}
+        self._guard: SpadGuard | None = None
 
     # ---- what is there; from the cache, so any thread
 
@@ -158,6 +160,7 @@ class Spectrograph(Instrument):
         self.exit_slit_um.put(self._driver.slit_um("exit"))
         self.port.put(self._driver.port())
         self.shutter.put(self._driver.shutter())
+        self._tell_guard()
         self._read_position()
 
     def goto_zero_order(self) -> Status:
@@ -202,7 +205,10 @@ class Spectrograph(Instrument):
         return self.turret_position.get()
 
     def _apply_port(self, port: str) -> str:
+        if port == "hbt":
+            self._ask_guard(opens=self._driver.shutter() == "open")
         self._move(f"port {port}", lambda: self._driver.set_port(port))
+        self._tell_guard()
         return self._driver.port()
 
     def _apply_entrance_slit(self, width_um: float) -> float:
@@ -216,8 +222,32 @@ class Spectrograph(Instrument):
         return self._driver.slit_um(which)
 
     def _apply_shutter(self, state: str) -> str:
+        if state == "open":
+            self._ask_guard(opens=self._driver.port() == "hbt")
         self._driver.set_shutter(state)
+        self._tell_guard()
         return self._driver.shutter()
+
+    # ---- protection of the SPADs
+
+    def protected_by(self, guard: SpadGuard) -> None:
+        """Ask the guard of the SPADs before light can reach them, and keep it informed."""
+        self._guard = guard
+        self._tell_guard()
+
+    def _ask_guard(self, *, opens: bool) -> None:
+        if self._guard is not None:
+            if opens:
+                self._guard.before_opening()
+            else:
+                self._guard.check()
+
+    def _tell_guard(self) -> None:
+        if self._guard is not None:
+            if self._driver.shutter() == "open" and self._driver.port() == "hbt":
+                self._guard.opened()
+            else:
+                self._guard.closed()
 
     # ---- ends
 
@@ -248,6 +278,7 @@ class Spectrograph(Instrument):
             return port
         self.wavelength_axis.withdraw("the port was changed in an emergency")
         self._driver.set_port(port)
+        self._tell_guard()
         return self._driver.port()
 
     def shutdown(self) -> None:

@@ -18,6 +18,8 @@ from cryopl_bluesky.drivers.errors import (
     NotConnectedError,
     check_limits,
 )
+from cryopl_bluesky.drivers.spad_guard import SpadGuard
+from cryopl_bluesky.drivers.spad_rule import GuardLimits
 from cryopl_bluesky.drivers.tagger_acquisition import (
     DURATION,
     Acquisition,
@@ -32,6 +34,8 @@ __all__ = ["ChannelSettings", "TimeTagger", "import_vendor_module"]
 PS_PER_S = 1e12
 _LEVEL_TOLERANCE_V = 0.02
 _SYNC_TIMEOUT_MS = 5_000
+_BLOCK_LATENCY_MS = 2
+"""Tags leave the tagger after this time: the guard of the SPADs must not wait for the vendor's 20 ms."""
 _MONITOR_HZ = 1e5
 _MOST_DIVIDER = 65_535
 
@@ -52,6 +56,10 @@ class TimeTagger:
         input_delays_ps: delays of SPAD 1, SPAD 2 and sync (cable correction from calibration).
         conditional_filter: let the sync pass only after a photon; off only at low laser rates.
         repetition_rate_Hz: laser rate until `set_repetition_rate` is called.
+        limits: what light the SPADs may get; None = the recommended limits.
+
+    Attributes:
+        guard: the watchdog of the SPADs; it works from `open` to `close`.
     """
 
     def __init__(
@@ -69,8 +77,10 @@ class TimeTagger:
         input_delays_ps: tuple[int, int, int] = (0, 0, 0),
         conditional_filter: bool = True,
         repetition_rate_Hz: float = 2.5e6,
+        limits: GuardLimits | None = None,
     ):
         self.name, self.clock = name, clock
+        self.guard = SpadGuard(clock, limits or GuardLimits(), name=name, stop_acquisition=self.stop)
         self.spad1, self.spad2, self.sync = spad1, spad2, sync
         self.monitor = -sync
         self.repetition_rate_Hz = repetition_rate_Hz
@@ -123,6 +133,7 @@ class TimeTagger:
                 self.serial, self.model = tagger.getSerial(), tagger.getModel()
                 self._configure(tagger)
                 self.set_repetition_rate(self.repetition_rate_Hz)
+                self.guard.start(self._vendor, tagger, (self.spad1, self.spad2))
             except BaseException:
                 self.close()
                 raise
@@ -133,6 +144,7 @@ class TimeTagger:
             if self._tagger is None:
                 return
             self.stop()
+            self.guard.stop()
             self._running = None
             tagger, self._tagger = self._tagger, None
             self._vendor.freeTimeTagger(tagger)
@@ -170,6 +182,10 @@ class TimeTagger:
             self.channels[role] = ChannelSettings(
                 channel, applied_V, int(tagger.getDeadtime(channel)), applied_ps
             )
+        events = tagger.getConfiguration()["stream block size events"]
+        tagger.setStreamBlockSize(max_events=events, max_latency=_BLOCK_LATENCY_MS)
+        applied_ms = tagger.getConfiguration()["stream block size latency"]
+        self._expect("stream block latency in ms", _BLOCK_LATENCY_MS, applied_ms, 0)
         triggers, filtered = ([self.spad1, self.spad2], [self.sync]) if self._conditional_filter else ([], [])
         tagger.setConditionalFilter(trigger=triggers, filtered=filtered)
         applied = sorted(tagger.getConditionalFilterTrigger()), sorted(tagger.getConditionalFilterFiltered())
@@ -239,13 +255,14 @@ class TimeTagger:
 
         Raises:
             LimitError: a setting is outside its limits.
-            InstrumentError: another acquisition runs.
+            InstrumentError: another acquisition runs, or the guard of the SPADs has tripped.
         """
         settings.check(self.name)
         with self._lock:
             tagger = self._device()
             self._refuse_while_running("an acquisition")
             self._stopped.clear()
+            self.guard.check()  # after the line before, so that a trip in between is not lost
             tagger.clearOverflows()
             running = RunningAcquisition(
                 self._vendor,
@@ -326,10 +343,12 @@ class TimeTagger:
         try:
             reason = counting.wait()
             return self.result(reason)
-        except BaseException:
+        except BaseException as error:
             self.stop()
             self._running = None
             counting.fetch()
+            if isinstance(error, InstrumentError):
+                self.guard.check()  # a trip is the cause of what else is wrong
             raise
         finally:
             running.close()

@@ -177,10 +177,11 @@ def verify_light(ins: Instruments) -> MsgGenerator[None]:
     """Make sure that the laser is still on, so that no run succeeds in the dark.
 
     Raises:
-        InstrumentError: key, interlock or supply locked it meanwhile.
+        InstrumentError: key, interlock, supply or the guard of the SPADs locked it meanwhile.
     """
     yield from _read_state(ins.laser)
     if ins.laser.emission.get() != "on":
+        ins.hbt.guard.check()
         raise InstrumentError("laser", "locked itself during the run: the last events may be dark",
                               "check key switch and interlock, then repeat the measurement")
 

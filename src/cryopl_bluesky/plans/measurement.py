@@ -11,7 +11,7 @@ from typing import Any, Concatenate, ParamSpec
 
 from bluesky import plan_stubs as bps
 from bluesky import preprocessors as bpp
-from bluesky.utils import MsgGenerator
+from bluesky.utils import Msg, MsgGenerator
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 import cryopl_bluesky
@@ -131,7 +131,10 @@ def _run(
         # The laser takes a second to come up safely; a run lasts as long as its exposures.
         if measurement.excitation is not None:
             yield from light_on(ins, measurement.excitation)
-        return (yield from bpp.run_wrapper(exposures(), md=start))
+        return (yield from bpp.run_wrapper(recorded(), md=start))
+
+    def recorded() -> MsgGenerator[None]:
+        yield from bpp.contingency_wrapper(exposures(), except_plan=lambda error: record_trip(ins))
 
     def exposures() -> MsgGenerator[None]:
         yield from declare(measurement.collecting)
@@ -141,6 +144,14 @@ def _run(
             yield from verify_light(ins)
 
     return (yield from bpp.finalize_wrapper(body(), lambda: leave_safe(ins)))
+
+
+def record_trip(ins: Instruments) -> MsgGenerator[None]:
+    """Record why the guard of the SPADs closed the light path, if it did: one event of the stream `spad_guard`."""
+    if ins.hbt.guard.state.get() == "tripped":
+        yield Msg("create", None, name="spad_guard")
+        yield Msg("read", ins.hbt.guard)
+        yield Msg("save")
 
 
 def start_document(ins: Instruments, name: str, measurement: Measurement, arguments: Metadata) -> Metadata:

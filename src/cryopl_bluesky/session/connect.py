@@ -28,6 +28,8 @@ from cryopl_bluesky.drivers.flip_mount import ManualFlipMount, MotorFlipMount
 from cryopl_bluesky.drivers.manual_laser import ManualLaser
 from cryopl_bluesky.drivers.operator import Operator
 from cryopl_bluesky.drivers.sepia2 import Sepia2Laser
+from cryopl_bluesky.drivers.spad_guard import SpadGuard
+from cryopl_bluesky.drivers.spad_rule import GuardLimits
 from cryopl_bluesky.drivers.spectrograph import Kymera
 from cryopl_bluesky.drivers.timetagger import TimeTagger
 from cryopl_bluesky.drivers.vendors import Vendors
@@ -71,6 +73,7 @@ class _Connector:
     def __init__(self, profile: Profile, vendors: Vendors, clock: Clock, data_dir: Path, operator: Operator):
         self._profile, self._vendors, self._clock = profile, vendors, clock
         self._data_dir, self._operator = data_dir, operator
+        self._guard: SpadGuard | None = None
 
     def camera(self) -> Camera:
         settings = self._profile.camera
@@ -120,8 +123,10 @@ class _Connector:
             spad2=settings.spad2, sync=settings.sync, trigger_levels_V=settings.trigger_levels_V,
             dead_time_ps=settings.dead_time_ps, input_delays_ps=settings.input_delays_ps,
             repetition_rate_Hz=self._profile.laser.repetition_rate_Hz,
+            limits=GuardLimits(**settings.guard.model_dump()),
         )
         driver.open()
+        self._guard = driver.guard
         hbt = Hbt(driver, name="hbt", clock=self._clock, data_dir=self._data_dir, ttbin=settings.ttbin,
                   tag_buffer=settings.tag_buffer,
                   irf_fwhm_ps=self._profile.microscope.irf_fwhm_ps, labels={"detectors"})
@@ -152,6 +157,15 @@ class _Connector:
         instrument.call(instrument.refresh, FIRST_READ_TIMEOUT_S)
         return instrument
 
+    def protect_spads(self, laser: Laser, spectrograph: Spectrograph) -> None:
+        """Wire the guard of the SPADs: who asks it before light can reach them, and whom it darkens on a trip."""
+        guard = self._guard
+        assert guard is not None, "the Time Tagger is connected"
+        guard.make_safe_by(laser.name, laser.make_safe)
+        guard.make_safe_by(spectrograph.name, spectrograph.make_safe)
+        laser.protected_by(guard)
+        spectrograph.call(lambda: spectrograph.protected_by(guard), FIRST_READ_TIMEOUT_S)
+
 
 NAMES = ("camera", "spectrograph", "cryostat", "laser", "hbt", "l1_flip", "l5_flip", "microscope")
 
@@ -181,6 +195,7 @@ def connect(
                 attempt.result().shutdown()
         raise ConnectionFailedError([_problem(name, error) for name, error in failures.items()])
     devices: Mapping[str, Any] = {name: attempt.result() for name, attempt in attempts.items()}
+    connector.protect_spads(devices["laser"], devices["spectrograph"])
     return Instruments(
         **devices,
         operator=operator,

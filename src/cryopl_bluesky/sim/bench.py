@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cryopl_bluesky.clock import Clock
+from cryopl_bluesky.sim.clock import BenchClock
 
 if TYPE_CHECKING:
     from cryopl_bluesky.sim.sample import Sample
@@ -106,8 +108,13 @@ class Bench:
 
     def changed(self) -> None:
         """Tell the listeners that laser or optics have changed; called by the instrument that changed them."""
-        for listener in self._listeners:
-            listener()
+        with self._moment():
+            for listener in self._listeners:
+                listener()
+
+    def _moment(self) -> AbstractContextManager[None]:
+        """What happens inside happens at one moment of bench time."""
+        return self.clock.held() if isinstance(self.clock, BenchClock) else nullcontext()
 
     def sample_temperature_K(self) -> float:
         """Sample temperature now, after integrating the thermal model up to the present bench time."""
@@ -121,12 +128,14 @@ class Bench:
 
     def set_fault(self, name: str, parameter: float = 1.0) -> None:
         """Switch a fault on; each instrument's module lists its faults and what their parameter means."""
-        with self.lock:
-            self.faults[name] = parameter
-        self.changed()
+        with self._moment():
+            with self.lock:
+                self.faults[name] = parameter
+            self.changed()
 
     def clear_fault(self, name: str) -> None:
         """Switch a fault off."""
-        with self.lock:
-            self.faults.pop(name, None)
-        self.changed()
+        with self._moment():
+            with self.lock:
+                self.faults.pop(name, None)
+            self.changed()

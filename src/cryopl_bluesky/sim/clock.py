@@ -4,6 +4,9 @@ Bench time runs `speed` times faster than real time, but only while somebody sle
 alarm before its owner was woken. While nobody sleeps (a frame is being computed, a file written), it runs at
 most in real time. So the computer's own work does not count as bench time, and no time limit expires because the
 computer was slow.
+
+There is no thread that drives the time: each sleeper works out for itself how long it still has to wait. So a call
+every 10 ms of bench time costs no switch between threads.
 """
 
 from __future__ import annotations
@@ -11,25 +14,47 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from math import inf
 
 from cryopl_bluesky.clock import PeriodicTask
 
 _EVENT_POLL_REAL_S = 0.002
-_CANCEL_POLL_REAL_S = 0.05
 _ANSWER_S = 1.0
+_SLOW_MOTION, _STANDSTILL = 0.1, 0.001
+"""Bench seconds per real second while a watchdog's call waits, and while it computes: its computing does not count."""
+_STUCK_REAL_S = 2.0
+"""A watchdog's call that takes longer than this does not hold the time any more."""
+_SPIN_REAL_S = 1e-4
+"""Below this, waiting by the operating system takes longer than the time that is waited for."""
 
 
 class _Alarm:
     """A moment somebody waits for. Background alarms do not drive time, but hold it back until served."""
 
-    __slots__ = ("at_s", "background", "due", "number", "period_s", "seconds")
+    __slots__ = ("at_s", "number", "owner", "seconds", "unhurried")
 
-    def __init__(self, at_s: float, background: bool, number: int, period_s: float, seconds: float):
-        self.at_s, self.background, self.number, self.period_s = at_s, background, number, period_s
-        self.seconds = seconds
-        self.due = False
+    def __init__(self, at_s: float, number: int, seconds: float):
+        self.at_s, self.number, self.seconds = at_s, number, seconds
+        self.owner = threading.get_ident()
+        self.unhurried = False  # its owner waits as if time went on slowly
+
+
+class _Turn:
+    """A periodic call that is being made."""
+
+    __slots__ = ("due_s", "late_after_s", "number", "owner", "punctual", "stuck_real_s")
+
+    def __init__(self, due_s: float, punctual: bool):
+        self.due_s, self.punctual = due_s, punctual
+        self.number, self.owner, self.late_after_s, self.stuck_real_s = 0, 0, inf, 0.0
+
+    def begin(self, alarm: _Alarm, period_s: float) -> None:
+        """Its alarm went off."""
+        self.due_s, self.number, self.owner = alarm.at_s, alarm.number, alarm.owner
+        self.late_after_s = alarm.at_s + period_s
+        self.stuck_real_s = time.monotonic() + _STUCK_REAL_S
 
 
 class BenchClock:
@@ -46,12 +71,14 @@ class BenchClock:
         self.speed = speed
         self._epoch_s = time.time() if epoch_s is None else epoch_s
         self._changed = threading.Condition(threading.Lock())
-        self._alarms: dict[int, _Alarm] = {}
-        self._late_after_s: dict[int, float] = {}
+        self._sleeping: dict[int, _Alarm] = {}
+        self._background: dict[int, _Alarm] = {}
+        self._turns: set[_Turn] = set()
+        self._held = 0
         self._number = itertools.count()
         self._now_s = 0.0
         self._anchor_s = time.monotonic()
-        threading.Thread(target=self._run, name="bench-clock", daemon=True).start()
+        self._plan()
 
     def time(self) -> float:
         """Seconds since the Unix epoch."""
@@ -66,79 +93,135 @@ class BenchClock:
     def sleep(self, seconds: float) -> None:
         """Return after `seconds` of bench time."""
         with self._changed:
-            alarm = self._set_alarm(seconds, background=False)
-            while not alarm.due:
-                self._changed.wait()
+            alarm = self._set_alarm(self._sleeping, seconds)
+            while not self._reached(alarm):
+                self._pause(alarm)
+            del self._sleeping[alarm.number]
+            self._plan()
 
     def wait(self, event: threading.Event, timeout_s: float) -> bool:
         """Return True as soon as `event` is set, False once `timeout_s` of bench time has passed."""
         with self._changed:
-            alarm = self._set_alarm(timeout_s, background=False)
-            while not alarm.due and not event.is_set():
-                self._changed.wait(_EVENT_POLL_REAL_S)
-            self._advance()
-            self._alarms.pop(alarm.number, None)
-            self._changed.notify_all()
+            alarm = self._set_alarm(self._sleeping, timeout_s)
+            while not self._reached(alarm) and not event.is_set():
+                self._pause(alarm, _EVENT_POLL_REAL_S)
+            del self._sleeping[alarm.number]
+            self._plan()
         return event.is_set()
 
-    def periodic(self, period_s: float, function: Callable[[], object], name: str) -> PeriodicTask:
+    def periodic(
+        self, period_s: float, function: Callable[[], object], name: str, *, punctual: bool = False
+    ) -> PeriodicTask:
         """Call `function` every `period_s` of bench time in a daemon thread, until cancelled.
 
         Time does not run because of it, and slows down to real time when a call is not done by its next moment.
+        While a punctual call computes, time stands still; while it waits, time runs in slow motion for all.
         """
-        serving: list[int] = []
+        turn = _Turn(self.monotonic(), punctual)
 
         def wait(cancelled: threading.Event) -> bool:
             with self._changed:
-                while serving:
-                    self._late_after_s.pop(serving.pop(), None)
-                alarm = self._set_alarm(period_s, background=True, period_s=period_s)
-                serving.append(alarm.number)
-                while not alarm.due and not cancelled.is_set():
-                    self._changed.wait(_CANCEL_POLL_REAL_S)
-                if cancelled.is_set():
-                    self._alarms.pop(alarm.number, None)
-                    self._late_after_s.pop(alarm.number, None)
-                    self._changed.notify_all()
+                self._advance()
+                self._turns.discard(turn)
+                begin_s = turn.due_s if punctual else self._now_s
+                alarm = self._set_alarm(self._background, begin_s + period_s - self._now_s)
+                while not self._reached(alarm) and not cancelled.is_set():
+                    self._pause(alarm)
+                del self._background[alarm.number]
+                if not cancelled.is_set():
+                    turn.begin(alarm, period_s)
+                    self._turns.add(turn)
+                self._plan()
                 return cancelled.is_set()
 
-        return PeriodicTask(wait, function, name)
+        return PeriodicTask(wait, function, name, wake=self._wake)
 
-    def _set_alarm(self, seconds: float, *, background: bool, period_s: float = 0.0) -> _Alarm:
-        self._advance()
-        at_s = self._now_s + max(0.0, seconds)
-        alarm = _Alarm(at_s, background, next(self._number), period_s, seconds)
-        self._alarms[alarm.number] = alarm
-        self._changed.notify_all()
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the time: what happens inside happens at one moment of bench time (do not wait inside)."""
+        self._hold(1)
+        try:
+            yield
+        finally:
+            self._hold(-1)
+
+    def _hold(self, change: int) -> None:
+        with self._changed:
+            self._advance()
+            self._held += change
+            self._plan()
+
+    def _wake(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
+
+    # ---- all below with the lock held
+
+    def _set_alarm(self, alarms: dict[int, _Alarm], seconds: float) -> _Alarm:
+        if alarms is self._sleeping:
+            self._advance()
+        alarm = _Alarm(self._now_s + max(0.0, seconds), next(self._number), seconds)
+        alarms[alarm.number] = alarm
+        if alarms is self._sleeping and any(
+            other.unhurried and other.at_s <= alarm.at_s for other in self._background.values()
+        ):
+            self._changed.notify_all()
+        self._plan()
         return alarm
 
-    def _rate(self) -> float:
-        late = [number for number, at_s in self._late_after_s.items() if at_s <= self._now_s]
-        sleeping = [alarm for alarm in self._alarms.values() if not alarm.background]
-        if late:
-            # A late call may itself wait for an instrument's answer: such a short, newer sleep passes fast.
-            sleeping = [a for a in sleeping if a.number > max(late) and a.seconds <= _ANSWER_S]
-        return self.speed if sleeping else min(1.0, self.speed)
+    def _reached(self, alarm: _Alarm) -> bool:
+        self._advance()
+        return self._now_s >= alarm.at_s
 
-    def _next_stop_s(self) -> float:
-        alarms = [alarm.at_s for alarm in self._alarms.values()]
-        return min(alarms + [at_s for at_s in self._late_after_s.values() if at_s > self._now_s], default=inf)
+    def _pause(self, alarm: _Alarm, longest_real_s: float = inf) -> None:
+        """Wait until the alarm may be near: not later than it can be reached, often earlier."""
+        left_s = alarm.at_s - self._now_s
+        if left_s < _SPIN_REAL_S * self._rate and self._stop_s >= alarm.at_s:
+            until_real_s = self._anchor_s + left_s / self._rate
+            while time.monotonic() < until_real_s:
+                pass
+            return
+        alarm.unhurried = not self._sleeping
+        rate = min(1.0, self.speed) if alarm.unhurried else self.speed
+        self._changed.wait(min(max(left_s / rate, _SPIN_REAL_S), longest_real_s, threading.TIMEOUT_MAX))
 
     def _advance(self) -> None:
+        """Bring the time up to the present, but not beyond the next stop."""
         real_s = time.monotonic()
-        now_s = self._now_s + self._rate() * (real_s - self._anchor_s)
-        self._now_s = max(self._now_s, min(now_s, self._next_stop_s()))
+        now_s = self._now_s + self._rate * (real_s - self._anchor_s)
         self._anchor_s = real_s
+        if now_s < self._stop_s:
+            self._now_s = now_s
+        elif self._now_s < self._stop_s:
+            self._now_s = self._stop_s
+            self._plan()  # perhaps a call is late from now on
+        if real_s > self._stuck_real_s:
+            self._plan()
 
-    def _run(self) -> None:
-        with self._changed:
-            while True:
-                self._advance()
-                for alarm in [a for a in self._alarms.values() if a.at_s <= self._now_s]:
-                    alarm.due = True
-                    del self._alarms[alarm.number]
-                    if alarm.background:
-                        self._late_after_s[alarm.number] = alarm.at_s + alarm.period_s
-                    self._changed.notify_all()
-                next_stop_s = self._next_stop_s()
-                self._changed.wait(None if next_stop_s == inf else (next_stop_s - self._now_s) / self._rate())
+    def _plan(self) -> None:
+        """Work out how fast time runs and where it stops; to be called after each change."""
+        stop_s = stuck_real_s = inf
+        late, watchdog = -1, None
+        for alarms in (self._sleeping, self._background):
+            for alarm in alarms.values():
+                if alarm.at_s < stop_s:
+                    stop_s = alarm.at_s
+        for turn in self._turns:
+            if turn.punctual and self._anchor_s < turn.stuck_real_s:
+                watchdog, stuck_real_s = turn, turn.stuck_real_s
+            if turn.late_after_s <= self._now_s:
+                late = turn.number if turn.number > late else late
+            elif turn.late_after_s < stop_s:
+                stop_s = turn.late_after_s
+        self._stop_s, self._stuck_real_s = stop_s, stuck_real_s
+        if self._held:
+            self._rate = 0.0
+        elif watchdog is not None:
+            waits = any(alarm.owner == watchdog.owner for alarm in self._sleeping.values())
+            self._rate = min(_SLOW_MOTION if waits else _STANDSTILL, self.speed)
+        elif late >= 0:
+            # A late call may itself wait for an instrument's answer: such a short, newer sleep passes fast.
+            answers = any(a.number > late and a.seconds <= _ANSWER_S for a in self._sleeping.values())
+            self._rate = self.speed if answers else min(1.0, self.speed)
+        else:
+            self._rate = self.speed if self._sleeping else min(1.0, self.speed)

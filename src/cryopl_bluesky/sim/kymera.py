@@ -26,6 +26,7 @@ MIN_SLIT_UM, MAX_SLIT_UM = 10.0, 2500.0
 MAX_FOCUS_STEPS = 550
 NM_PER_OFFSET_STEP = 0.01  # [est]
 INITIALIZE_S = 1.0
+OPEN_SHUTTER_S, CLOSE_SHUTTER_S = 0.05, 0.01  # [est]: a spring closes it
 
 
 @dataclass(frozen=True)
@@ -155,15 +156,20 @@ class Kymera:
             self._wanted_offset = self.detector_offsets[self.flippers[OUTPUT_FLIPPER]]
 
     def set_shutter(self, mode: int) -> None:
-        """Move the entrance shutter.
+        """Move the entrance shutter; it lets light through until it is closed.
 
         Args:
             mode: 0 closed, 1 open.
         """
         if mode not in (0, 1):
             raise VendorError(P2_INVALID)
-        with self._moving("shutter", 0.05):
+        if mode == 1:
+            with self._moving("shutter", OPEN_SHUTTER_S):
+                self.shutter = mode
+        else:
+            self.bench.clock.sleep(CLOSE_SHUTTER_S)
             self.shutter = mode
+            self._update(self._publish)
 
     def set_filter(self, position: int) -> None:
         """Turn the filter wheel.

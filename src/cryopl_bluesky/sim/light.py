@@ -1,8 +1,13 @@
-"""What reaches the two SPADs of the interferometer, for the present state of the bench."""
+"""What reaches the two SPADs of the interferometer, for the present state of the bench.
+
+Faults (`Bench.set_fault`): `hbt.room_light` (detections per second that each SPAD gets from the room, while the path
+to it is open, besides `Bench.room_light_Hz`), `hbt.full_beam` (the sample's light is so many times brighter: an
+attenuator fell out).
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -80,7 +85,16 @@ def spad_light(bench: Bench) -> SpadLight:
     laser is off. With a grating: the band of the exit slit (at most 75 um, the image of a SPAD) around the
     centre wavelength, blurred by the image of the entrance slit. With the mirror: all wavelengths.
     """
-    return _light(bench.sample, LightPath.of(bench))
+    light = _light(bench.sample, LightPath.of(bench))
+    times = bench.fault("hbt.full_beam")
+    if times is None:
+        return light
+    more_Hz = (times - 1.0) * light.rate_Hz
+    return replace(
+        light,
+        rate_Hz=light.rate_Hz + more_Hz,
+        background_Hz=light.background_Hz + bench.sample.spad_background_ratio * more_Hz / 2.0,
+    )
 
 
 @lru_cache(maxsize=128)

@@ -96,7 +96,7 @@ class LightPath:
                 port=optics.port,
                 shutter_open=optics.shutter_open,
                 moving=bool(optics.moving),
-                room_light_Hz=bench.room_light_Hz,
+                room_light_Hz=bench.room_light_Hz + (bench.fault("hbt.room_light") or 0.0),
             )
 
     @property

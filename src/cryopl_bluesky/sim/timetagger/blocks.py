@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,7 +26,7 @@ class Loss:
     missed: dict[int, int]
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Block:
     """A piece of the stream, complete between two times.
 
@@ -43,13 +45,38 @@ class Block:
     losses: tuple[Loss, ...] = ()
 
     def cut(self, begin_ps: int, end_ps: int) -> Block:
-        """The part between two times (overflows belong to the part in which they begin)."""
-        if begin_ps <= self.begin_ps and end_ps >= self.end_ps:
-            return self
-        begin_ps, end_ps = max(begin_ps, self.begin_ps), min(end_ps, self.end_ps)
-        window = slice(*np.searchsorted(self.times, [begin_ps, end_ps]))
-        losses = tuple(loss for loss in self.losses if begin_ps <= loss.begin_ps < end_ps)
-        return Block(begin_ps, end_ps, self.times[window], self.channels[window], losses)
+        """The part between two times, which may be empty."""
+        part = self
+        if begin_ps > part.begin_ps:
+            part = part.split(min(begin_ps, part.end_ps))[1]
+        if end_ps < part.end_ps:
+            part = part.split(max(end_ps, part.begin_ps))[0]
+        return part
+
+    def split(self, at_ps: int) -> tuple[Block, Block]:
+        """The parts before and from a time inside on (overflows belong to the part in which they begin)."""
+        i = bisect_left(self.times, at_ps)  # unlike numpy's search it keeps the interpreter to itself
+        early, late = (), ()
+        if self.losses:
+            early = tuple(loss for loss in self.losses if loss.begin_ps < at_ps)
+            late = tuple(loss for loss in self.losses if loss.begin_ps >= at_ps)
+        return (
+            Block(self.begin_ps, at_ps, self.times[:i], self.channels[:i], early),
+            Block(at_ps, self.end_ps, self.times[i:], self.channels[i:], late),
+        )
+
+    @classmethod
+    def join(cls, blocks: Sequence[Block]) -> Block:
+        """One block from several that follow each other."""
+        if len(blocks) == 1:
+            return blocks[0]
+        return cls(
+            blocks[0].begin_ps,
+            blocks[-1].end_ps,
+            np.concatenate([block.times for block in blocks]),
+            np.concatenate([block.channels for block in blocks]),
+            tuple(loss for block in blocks for loss in block.losses),
+        )
 
     def of(self, channel: int) -> Times:
         """Times of one channel."""

@@ -34,8 +34,8 @@ def configuration(stream: TagStream, model: str) -> dict[str, Any]:
         "serial": parameters.serial,
         "software clock": {"enabled": False},
         "software version": "2.22.6",
-        "stream block size events": 131072,
-        "stream block size latency": 20,
+        "stream block size events": stream.block_events,
+        "stream block size latency": stream.block_latency_ms,
         "test signal divider": 504,
     }
 

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from cryopl_bluesky.sim.timetagger import arguments, kernels
+from cryopl_bluesky.sim.timetagger.blocks import Block
 from cryopl_bluesky.sim.timetagger.enums import CHANNEL_UNUSED
+from cryopl_bluesky.sim.timetagger.inputs import merge
 from cryopl_bluesky.sim.timetagger.iterators import IteratorBase, check_tagger
 from cryopl_bluesky.sim.timetagger.source import PS_PER_S, Times
-from cryopl_bluesky.sim.timetagger.stream import Block, merge
 
 _NONE = np.empty(0, np.int64)
 

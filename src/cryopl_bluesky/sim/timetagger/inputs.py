@@ -46,6 +46,11 @@ class ChannelState:
         self.last_ps = int(last_ps)
         return times_ps[keep]
 
+    def forget_after(self, at_ps: int) -> None:
+        """Take back the events from `at_ps` on."""
+        self.last_ps = min(self.last_ps, at_ps)
+        self.last_filtered_ps = min(self.last_filtered_ps, at_ps)
+
     def divided(self, times_ps: Times) -> Times:
         """Every `divider`-th event."""
         return times_ps if self.divider == 1 else times_ps[self.divided_indices(len(times_ps))]
@@ -90,6 +95,13 @@ class Inputs:
         if channel not in self.channels():
             raise ValueError(f"The channel {channel} is not available on this device.")
         return self._channels.setdefault(channel, ChannelState(self.parameters.tagger_dead_time_ps))
+
+    def forget_after(self, at_ps: int, pulses: int) -> None:
+        """Take back all events from `at_ps` on, among them `pulses` laser pulses."""
+        for channel, state in self._channels.items():
+            state.forget_after(at_ps)
+            if abs(channel) == self.parameters.sync_input and channel not in self.filter_filtered:
+                state.phase = (state.phase - pulses) % state.divider
 
     def set_trigger(self, number: int, voltage: float) -> None:
         """Set a trigger level; the converter rounds it to its steps of 1.2 mV."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import weakref
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -17,6 +18,7 @@ from cryopl_bluesky.sim.timetagger.stream import TagStream
 from cryopl_bluesky.sim.timetagger.tagger import TimeTaggerBase
 
 _WAIT_SLICE_S = 0.5
+_MOST_WAITING_TAGS = 500_000
 _FOR_EVER_PS = 2**62
 
 
@@ -35,18 +37,29 @@ def check_tagger(tagger: Any, function: str) -> TimeTaggerBase:
 
 
 class IteratorBase:
-    """A consumer of the tag stream; it runs from construction on, except on a synchronised proxy."""
+    """A consumer of the tag stream; it runs from construction on, except on a synchronised proxy.
+
+    It keeps the blocks it is given and works on them when somebody asks for its data, or when there are many. They may
+    reach beyond what the device has sent; that part waits.
+    """
+
+    measures = True
+    """Whether a recording plays and the fault `hbt.overflow` strikes because this measurement runs."""
 
     def __init__(self) -> None:
         raise AttributeError("No constructor defined - class is abstract")
 
-    def _attach(self, tagger: TimeTaggerBase, channels: list[int]) -> None:
+    def _listen(self, tagger: TimeTaggerBase, channels: list[int]) -> None:
         self._stream: TagStream = tagger._stream
         self._channels = channels
         self._hardware = self._stream_channels(channels)
         self._consuming = False
-        self._begin_ps, self._end_ps, self._captured_ps = 0, _FOR_EVER_PS, 0
-        self._clear()
+        self._begin_ps, self._end_ps = 0, _FOR_EVER_PS
+        self._waiting: deque[Block] = deque()
+        self._forget()
+
+    def _attach(self, tagger: TimeTaggerBase, channels: list[int]) -> None:
+        self._listen(tagger, channels)
         self._stream.add(self)
         group = tagger._group
         if group is not None:
@@ -68,21 +81,52 @@ class IteratorBase:
 
     def is_consuming(self) -> bool:
         """Whether the stream must be made for this measurement."""
-        return self._consuming
+        return self._consuming and self._stream.sent_ps < self._end_ps
 
     def hardware_channels(self) -> set[int]:
         """Inputs that it listens to."""
         return self._hardware
 
     def consume(self, block: Block) -> None:
-        """Take the part of a block that lies in the capture window."""
-        if block.end_ps > self._begin_ps:
-            part = block.cut(self._begin_ps, self._end_ps)
-            if part.end_ps > part.begin_ps:
-                self._process(part)
-                self._captured_ps += part.end_ps - part.begin_ps
-        if block.end_ps >= self._end_ps:
-            self._consuming = False
+        """Take the next block."""
+        self._waiting.append(block)
+        self._waiting_tags += len(block.times)
+        if self._waiting_tags > _MOST_WAITING_TAGS:
+            self._catch_up()
+
+    def take_back(self, at_ps: int) -> None:
+        """Give back what lies behind a time that the device has not reached yet."""
+        while self._waiting and self._waiting[-1].end_ps > at_ps:
+            block = self._waiting.pop()
+            kept = block.cut(block.begin_ps, at_ps)
+            self._waiting_tags -= len(block.times) - len(kept.times)
+            if kept.end_ps > kept.begin_ps:
+                self._waiting.append(kept)
+
+    def _catch_up(self) -> None:
+        """Work on what the device has sent, as far as it lies in the capture window."""
+        waiting, sent_ps = self._waiting, self._stream.sent_ps
+        sent = []
+        while waiting and waiting[0].begin_ps < sent_ps:
+            block = waiting.popleft()
+            if block.end_ps > sent_ps:
+                block, rest = block.split(sent_ps)
+                waiting.appendleft(rest)
+            sent.append(block)
+        if not sent:
+            return
+        whole = Block.join(sent)
+        self._waiting_tags -= len(whole.times)
+        part = whole.cut(self._begin_ps, self._end_ps)
+        if part.end_ps > part.begin_ps:
+            self._process(part)
+            self._captured_ps += part.end_ps - part.begin_ps
+
+    def _forget(self) -> None:
+        """Begin anew without data."""
+        self._waiting.clear()
+        self._waiting_tags = self._captured_ps = 0
+        self._clear()
 
     def _process(self, block: Block) -> None:
         raise NotImplementedError
@@ -91,6 +135,9 @@ class IteratorBase:
         """Forget the data."""
 
     def _begin(self, begin_ps: int, end_ps: int) -> None:
+        self._catch_up()
+        self._waiting.clear()
+        self._waiting_tags = 0
         self._begin_ps, self._end_ps, self._consuming = begin_ps, end_ps, True
 
     # --- the user's side --------------------
@@ -106,14 +153,18 @@ class IteratorBase:
         with self._stream.lock:
             begin_ps = self._stream.begin()
             if clear:
-                self.clear()
+                self._forget()
             self._begin(begin_ps, begin_ps + duration_ps)
 
     def stop(self) -> None:
         """Stop; the data stay."""
-        with self._stream.lock:
-            self._stream.advance()
-            self._consuming = False
+        with self._latest():
+            self._end()
+
+    def _end(self) -> None:
+        self._consuming = False
+        self._waiting.clear()
+        self._waiting_tags = 0
 
     def abort(self) -> None:
         """Stop at once."""
@@ -121,17 +172,15 @@ class IteratorBase:
 
     def clear(self) -> None:
         """Forget the data; a running measurement goes on."""
-        with self._stream.lock:
-            self._stream.advance()
+        with self._latest():
             self._clear()
             self._captured_ps = 0
-            self._begin_ps = max(self._begin_ps, self._stream.released_ps)
 
     def isRunning(self) -> bool:
         """Whether data are still taken."""
         with self._stream.lock:
             self._stream.advance()
-            return self._consuming
+            return self.is_consuming()
 
     def waitUntilFinished(self, timeout: int = -1) -> bool:
         """Wait for the end of `startFor`; `timeout` in ms, -1 for ever."""
@@ -139,8 +188,7 @@ class IteratorBase:
 
     def getCaptureDuration(self) -> int:
         """Length of the data taken, ps."""
-        with self._stream.lock:
-            self._stream.advance()
+        with self._latest():
             return self._captured_ps
 
     def getConfiguration(self) -> dict[str, Any]:
@@ -152,6 +200,7 @@ class IteratorBase:
         """Hold the stream, with the data brought up to date."""
         with self._stream.lock:
             self._stream.advance()
+            self._catch_up()
             yield
 
     def __enter__(self) -> Any:
@@ -173,7 +222,7 @@ def wait_until(stream: TagStream, running: Any, end_ps: Any, timeout_ms: int) ->
         remaining_s = deadline_s - clock.monotonic()
         if remaining_s <= 0:
             return False
-        due_s = max(1e-3, (end_ps() - stream.released_ps) / 1e12)
+        due_s = max(1e-3, (end_ps() - stream.sent_ps) / 1e12)
         clock.sleep(min(due_s, remaining_s, _WAIT_SLICE_S))
     return True
 
@@ -182,13 +231,9 @@ class VirtualChannel(IteratorBase):
     """A channel made from other channels; it follows the stream of whoever listens to it."""
 
     def _attach_channel(self, tagger: TimeTaggerBase, channels: list[int]) -> None:
-        self._stream = tagger._stream
-        self._channels = channels
-        self._hardware = self._stream_channels(channels)
-        self._consuming = False
-        self._begin_ps, self._end_ps, self._captured_ps = 0, _FOR_EVER_PS, 0
+        self._listen(tagger, channels)
         with self._stream.lock:
-            self._stream.advance()
+            self._stream.change()
             self.number = 10_001 + len(self._stream.virtual)
             self._stream.virtual[self.number] = self
 
@@ -289,16 +334,14 @@ class SynchronizedMeasurements:
             begin_ps = self._stream.begin()
             for member in self._alive():
                 if clear:
-                    member._clear()
-                    member._captured_ps = 0
+                    member._forget()
                 member._begin(begin_ps, min(_FOR_EVER_PS, begin_ps + duration_ps))
 
     def stop(self) -> None:
         """Stop all."""
         with self._stream.lock:
-            self._stream.advance()
             for member in self._alive():
-                member._consuming = False
+                member.stop()
 
     def clear(self) -> None:
         """Forget the data of all."""

@@ -78,6 +78,38 @@ def add_correlation(times_ps, is_stop, n_old, both, binwidth_ps, lowest_ps, hist
             i -= 1
 
 
+@njit(cache=True)  # mostly called for a few tags: to hand over the interpreter would cost more
+def add_counts(times_ps, channels, rows, origin_ps, binwidth_ps, newest, last, ring, lost, totals):
+    """Count the tags of some channels in time bins that are stored in a ring.
+
+    The bins behind `newest` are emptied first. `newest` itself may go on; bins that left the ring are dropped.
+
+    Args:
+        times_ps: int64 tags, from `origin_ps` on.
+        channels: int32 channel of each tag.
+        rows: (n,) int32 channel of each row.
+        origin_ps: begin of bin 0.
+        binwidth_ps: bin width.
+        newest: number of the last bin of the tags before.
+        last: number of the last bin of these tags.
+        ring: (n, size) int32, bin i in column i modulo size, updated.
+        lost: (size,) int8, bins in which tags were lost, updated.
+        totals: (n,) uint64, updated.
+    """
+    size = ring.shape[1]
+    oldest = last - size + 1
+    for bin_ in range(max(newest + 1, oldest), last + 1):
+        ring[:, bin_ % size] = 0
+        lost[bin_ % size] = 0
+    for i in range(len(times_ps)):
+        for row in range(len(rows)):
+            if channels[i] == rows[row]:
+                totals[row] += np.uint64(1)
+                bin_ = (times_ps[i] - origin_ps) // binwidth_ps
+                if bin_ >= oldest:
+                    ring[row, bin_ % size] += 1
+
+
 @njit(cache=True, nogil=True)
 def first_clicks(times_ps, is_start, pending_ps):
     """Delays from each start to the first click after it.

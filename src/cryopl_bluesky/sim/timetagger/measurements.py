@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from cryopl_bluesky.sim.timetagger import arguments
+from cryopl_bluesky.sim.timetagger import arguments, kernels
 from cryopl_bluesky.sim.timetagger.blocks import Block
 from cryopl_bluesky.sim.timetagger.enums import TagType
 from cryopl_bluesky.sim.timetagger.iterators import IteratorBase, check_tagger
@@ -59,13 +59,19 @@ class CounterData:
     """A snapshot of a `Counter`, complete bins only, oldest first."""
 
     def __init__(
-        self, counter: Counter, bins: np.ndarray, first_bin: int, begin_ps: int, overflow: np.ndarray
+        self,
+        counter: Counter,
+        bins: np.ndarray,
+        first_bin: int,
+        begin_ps: int,
+        overflow: np.ndarray,
+        dropped_bins: int,
     ):
         self._bins, self._first_bin, self._begin_ps, self._overflow = bins, first_bin, begin_ps, overflow
         self._binwidth_ps, self._channels = counter._binwidth_ps, counter._channels
         self.size = bins.shape[1]
-        self.dropped_bins = 0
-        self.overflow = bool(overflow.any())
+        self.dropped_bins = dropped_bins
+        self.overflow = counter._any_lost and bool(overflow.any())
 
     def getIndex(self) -> np.ndarray:
         """Begin of each bin since the start, int64 ps."""
@@ -101,6 +107,8 @@ class CounterData:
 class Counter(IteratorBase):
     """Counts in a row of time bins."""
 
+    measures = False  # it may be a watchdog's, which always runs
+
     def __init__(self, tagger: Any, channels: Any, binwidth: int = 1_000_000_000, n_values: int = 1):
         numbers = arguments.integers(channels, "new_Counter", 2)
         self._binwidth_ps = arguments.integer(binwidth, "new_Counter", 3)
@@ -108,11 +116,13 @@ class Counter(IteratorBase):
         valid = check_tagger(tagger, "Counter")
         if self._binwidth_ps < 1 or self._n_values < 1:
             raise ValueError("binwidth and n_values must be at least 1.")
+        self._rows = np.array(numbers, np.int32)
         self._attach(valid, numbers)
 
     def _clear(self) -> None:
         self._ring = np.zeros((len(self._channels), self._n_values + 1), np.int32)
         self._lost = np.zeros(self._n_values + 1, np.int8)
+        self._any_lost = False
         self._totals = np.zeros(len(self._channels), np.uint64)
         self._origin_ps: int | None = None
         self._newest = 0
@@ -122,19 +132,24 @@ class Counter(IteratorBase):
         if self._origin_ps is None:
             self._origin_ps = block.begin_ps
         size = self._n_values + 1
-        last = (block.end_ps - self._origin_ps) // self._binwidth_ps
-        fresh = np.arange(max(self._newest + 1, last - size + 1), last + 1)
-        running, self._newest = self._newest, max(self._newest, last)
-        self._ring[:, fresh % size] = 0
-        self._lost[fresh % size] = 0
-        # The running bin of the block before may go on; bins that left the ring are dropped.
-        first = max(running, last - size + 1)
-        for row, channel in enumerate(self._channels):
-            bins = (block.of(channel) - self._origin_ps) // self._binwidth_ps - first
-            added = np.bincount(bins[bins >= 0], minlength=last - first + 1)
-            self._ring[row, np.arange(first, last + 1) % size] += added.astype(np.int32)
-            self._totals[row] += np.uint64(counts_of(block, channel))
+        last = max(self._newest, (block.end_ps - self._origin_ps) // self._binwidth_ps)
+        kernels.add_counts(
+            block.times,
+            block.channels,
+            self._rows,
+            self._origin_ps,
+            self._binwidth_ps,
+            self._newest,
+            last,
+            self._ring,
+            self._lost,
+            self._totals,
+        )
+        self._newest = last
         for loss in block.losses:
+            self._any_lost = True
+            for row, channel in enumerate(self._channels):
+                self._totals[row] += np.uint64(loss.missed.get(channel, 0))
             first, final = ((t - self._origin_ps) // self._binwidth_ps for t in (loss.begin_ps, loss.end_ps))
             self._lost[np.arange(max(first, last - size + 1), min(final, last) + 1) % size] = 1
 
@@ -173,19 +188,17 @@ class Counter(IteratorBase):
     def getDataObject(self, remove: bool = False) -> CounterData:
         """A snapshot; with `remove` only the bins since the last one."""
         with self._latest():
-            numbers = self._complete()
+            stored = max(0, self._newest - self._n_values)
+            first = max(stored, self._reported) if remove else stored
+            dropped = max(0, stored - self._reported) if remove else 0
             if remove:
-                numbers = numbers[numbers >= self._reported]
                 self._reported = self._newest
-            columns = numbers % (self._n_values + 1)
-            first = int(numbers[0]) if len(numbers) else self._newest
-            return CounterData(
-                self,
-                self._ring[:, columns].astype(np.int32),
-                first,
-                self._origin_ps or 0,
-                self._lost[columns].copy(),
-            )
+            begin, size = first % (self._n_values + 1), self._newest - first
+            columns: Any = slice(begin, begin + size)
+            if begin + size > self._n_values + 1:
+                columns = np.arange(begin, begin + size) % (self._n_values + 1)
+            bins, lost = self._ring[:, columns].copy(), self._lost[columns].copy()
+            return CounterData(self, bins, first, self._origin_ps or 0, lost, dropped)
 
 
 class TimeTagStreamBuffer:
@@ -275,7 +288,7 @@ class TimeTagStream(IteratorBase):
                 np.empty(0, np.uint16),
             )
             records = tuple(np.concatenate(column) for column in zip(empty, *self._parts, strict=True))
-            start_ps, now_ps = self._start_ps or self._begin_ps, self._stream.released_ps
+            start_ps, now_ps = self._start_ps or self._begin_ps, self._stream.sent_ps
             self._parts, self._size, self._start_ps = [], 0, now_ps
             return TimeTagStreamBuffer(records, start_ps, now_ps)
 

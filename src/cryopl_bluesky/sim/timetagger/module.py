@@ -104,7 +104,10 @@ def make_module(
     """The virtual tagger's module, with names, signatures, units and array types of the vendor's.
 
     Faults of the bench that it knows: `hbt.missing` (no device), `hbt.no_sync` (the sync cable is off),
-    `hbt.overflow` (once per second the tags of that many seconds are lost).
+    `hbt.overflow` (once per second of a measurement the tags of that many seconds are lost), `hbt.freeze` (the device
+    sends nothing more), `hbt.stuck_zero` (neither SPAD gives a pulse any more), `hbt.dead_spad` (SPAD 1 or 2 gives
+    none), `hbt.dark_Hz` (dark counts per SPAD), `hbt.fold_over` (photons in the dead time prolong it: too much light
+    gives few counts). Those of the light are in `sim/light.py`.
 
     Args:
         bench: the physical world.

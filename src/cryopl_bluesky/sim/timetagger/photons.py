@@ -164,17 +164,30 @@ def merge_sorted(first, second):
 
 @njit(cache=True, nogil=True)
 def detect(
-    rng, keys, limit_ps, last_ps, afterpulse_ps, dead_time_ps, chance, tau_ps, sigma_ps, tail, tail_ps, out
+    rng,
+    keys,
+    limit_ps,
+    last_ps,
+    afterpulse_ps,
+    dead_time_ps,
+    paralysable,
+    chance,
+    tau_ps,
+    sigma_ps,
+    tail,
+    tail_ps,
+    out,
 ):
-    """Clicks of two SPADs: dead time (not extended), after-pulses, timing jitter.
+    """Clicks of two SPADs: dead time, after-pulses, timing jitter.
 
     Args:
         rng: numpy Generator.
         keys: int64 sorted arrivals before `limit_ps`.
         limit_ps: time up to which everything is decided.
-        last_ps: (2,) int64 time of the last click, updated.
+        last_ps: (2,) int64 time of the last click (or of what prolonged its dead time), updated.
         afterpulse_ps: (2,) int64 time of the pending after-pulse (a huge number for none), updated.
         dead_time_ps: dead time.
+        paralysable: whether arrivals in the dead time prolong it.
         chance: after-pulsing probability.
         tau_ps: time constant of after-pulses.
         sigma_ps: Gaussian jitter (standard deviation).
@@ -209,6 +222,8 @@ def detect(
                 if rng.random() < chance:
                     wait_ps = dead_time_ps + np.int64(-tau_ps * np.log1p(-rng.random()))
                     afterpulse_ps[spad] = time_ps + wait_ps
+            elif paralysable and not own and i < len(keys):
+                last_ps[spad] = max(last_ps[spad], time_ps)
             if not own:
                 break
     return counts

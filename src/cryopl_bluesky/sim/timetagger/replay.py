@@ -1,8 +1,9 @@
 """Recorded photons as the tag stream: a PicoQuant file takes the place of the photon generator.
 
-The file plays only while something measures and the laser's light can reach the SPADs; in between it pauses,
-so that no recorded photon is lost to a pause. After its end there is silence: no loop, no generated photons,
-no dark counts (the recorded ones are in the file). Of T3 files the laser pulses come from the sync counter:
+The file plays only while something measures and the laser's light can reach the SPADs; in between it pauses, so
+that no recorded photon is lost to a pause (a `Counter` alone, which may be a watchdog's, sees dark counts then).
+After its end there is silence: no loop, no generated photons, no dark counts (the recorded ones are in the file).
+Of T3 files the laser pulses come from the sync counter:
 pulse n at `n * period`, the photon at `n * period + dtime`. T2 files carry no laser pulses; those of the
 virtual laser are used, which have no relation to the photons.
 """

@@ -60,6 +60,19 @@ class LightLike(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Darkness:
+    """No light at all."""
+
+    rate_Hz: float = 0.0
+    fractions: tuple[float, ...] = ()
+    lifetimes_ns: tuple[float, ...] = ()
+    g2_0: float = 1.0
+    repetition_rate_Hz: float | None = None
+    pulse_fwhm_ps: float = 0.0
+    background_Hz: float = 0.0
+
+
 @dataclass
 class PulseTrain:
     """A periodic train of laser pulses whose phase stays exact over days (int origin + float remainder).
@@ -106,8 +119,21 @@ class PhotonSource:
         self._waiting = self._waiting[:0]
         self._afterpulse_ps[:] = _NEVER_PS
 
+    def forget_after(self, at_ps: int) -> None:
+        """Take back the clicks from `at_ps` on; a SPAD that had clicked since is dead at that moment."""
+        self.clear()
+        np.minimum(self._last_ps, at_ps, out=self._last_ps)
+
     def clicks(
-        self, start_ps: int, stop_ps: int, light: LightLike, train: PulseTrain | None, n_pulses: int
+        self,
+        start_ps: int,
+        stop_ps: int,
+        light: LightLike,
+        train: PulseTrain | None,
+        n_pulses: int,
+        *,
+        dark_Hz: float,
+        paralysable: bool = False,
     ) -> tuple[Times, Times]:
         """Clicks between two times, in time order, at the SPADs' outputs (before cables).
 
@@ -117,11 +143,13 @@ class PhotonSource:
             light: what reaches the interferometer meanwhile.
             train: laser pulses, positioned at the first of the block; None for constant excitation.
             n_pulses: laser pulses of the block.
+            dark_Hz: dark counts per SPAD.
+            paralysable: photons that arrive in the dead time prolong it.
 
         Returns:
             int64 times of SPAD 1 and of SPAD 2.
         """
-        uncorrelated = self._uncorrelated(start_ps, stop_ps, light.background_Hz)
+        uncorrelated = self._uncorrelated(start_ps, stop_ps, dark_Hz + light.background_Hz)
         merged = photons.merge_sorted(self._waiting, np.sort(uncorrelated))
         if light.rate_Hz > 0:
             signal = self._signal(start_ps, stop_ps, light, train, n_pulses)
@@ -139,6 +167,7 @@ class PhotonSource:
             self._last_ps,
             self._afterpulse_ps,
             p.dead_time_ps,
+            paralysable,
             p.afterpulsing,
             p.afterpulse_ps,
             p.jitter_fwhm_ps / FWHM_PER_SIGMA,
@@ -148,9 +177,8 @@ class PhotonSource:
         )
         return out[0, : counts[0]], out[1, : counts[1]]
 
-    def _uncorrelated(self, start_ps: int, stop_ps: int, background_Hz: float) -> Times:
-        rate_Hz = 2.0 * (self._parameters.dark_Hz + background_Hz)
-        number = self._rng.poisson(rate_Hz * (stop_ps - start_ps) / PS_PER_S)
+    def _uncorrelated(self, start_ps: int, stop_ps: int, rate_Hz: float) -> Times:
+        number = self._rng.poisson(2.0 * rate_Hz * (stop_ps - start_ps) / PS_PER_S)
         times = self._rng.integers(start_ps, stop_ps, number)
         return 2 * times + self._rng.integers(0, 2, number)
 

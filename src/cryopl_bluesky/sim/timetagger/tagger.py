@@ -29,10 +29,13 @@ class TimeTaggerSource:
         raise AttributeError("No constructor defined - class is abstract")
 
     def _changing(self, channel: int, function: str) -> ChannelState:
-        """The state of a channel, after the tags up to now were made with the old settings."""
-        number = arguments.integer(channel, f"TimeTaggerSource_{function}", 2, "int")
-        self._stream.advance()
-        return self._stream.inputs.state(number)
+        """The state of a channel that is changed now: the tags up to now have the old settings."""
+        state = self._present(channel, function)
+        self._stream.change()
+        return state
+
+    def _present(self, channel: int, function: str) -> ChannelState:
+        return self._stream.inputs.state(arguments.integer(channel, f"TimeTaggerSource_{function}", 2, "int"))
 
     def setInputDelay(self, channel: int, delay: int) -> None:
         """Delay in ps: in hardware within +-2 us, else in software."""
@@ -45,7 +48,7 @@ class TimeTaggerSource:
 
     def getInputDelay(self, channel: int) -> int:
         """Sum of both delays, ps."""
-        state = self._changing(channel, "getInputDelay")
+        state = self._present(channel, "getInputDelay")
         return state.hardware_delay_ps + state.software_delay_ps
 
     def setDelayHardware(self, channel: int, delay: int) -> None:
@@ -58,11 +61,11 @@ class TimeTaggerSource:
 
     def getDelayHardware(self, channel: int) -> int:
         """Delay before the conditional filter, ps."""
-        return self._changing(channel, "getDelayHardware").hardware_delay_ps
+        return self._present(channel, "getDelayHardware").hardware_delay_ps
 
     def getDelayHardwareRange(self, channel: int) -> tuple[int, int]:
         """Smallest and largest hardware delay, ps."""
-        self._changing(channel, "getDelayHardwareRange")
+        self._present(channel, "getDelayHardwareRange")
         return -HARDWARE_DELAY_RANGE_PS, HARDWARE_DELAY_RANGE_PS
 
     def setDelaySoftware(self, channel: int, delay: int) -> None:
@@ -73,7 +76,7 @@ class TimeTaggerSource:
 
     def getDelaySoftware(self, channel: int) -> int:
         """Delay on the computer, ps."""
-        return self._changing(channel, "getDelaySoftware").software_delay_ps
+        return self._present(channel, "getDelaySoftware").software_delay_ps
 
     def setDeadtime(self, channel: int, deadtime: int) -> int:
         """Dead time of a channel in ps; returns what was applied."""
@@ -86,11 +89,11 @@ class TimeTaggerSource:
 
     def getDeadtime(self, channel: int) -> int:
         """Dead time, ps."""
-        return self._changing(channel, "getDeadtime").dead_time_ps
+        return self._present(channel, "getDeadtime").dead_time_ps
 
     def getDeadtimeRange(self, channel: int) -> tuple[int, int]:
         """Smallest and largest dead time, ps."""
-        self._changing(channel, "getDeadtimeRange")
+        self._present(channel, "getDeadtimeRange")
         return DEAD_TIME_RANGE_PS
 
     def setConditionalFilter(self, trigger: Any, filtered: Any) -> None:
@@ -129,7 +132,7 @@ class TimeTaggerSource:
 
     def getEventDivider(self, channel: int) -> int:
         """Divider of a channel."""
-        return self._changing(channel, "getEventDivider").divider
+        return self._present(channel, "getEventDivider").divider
 
     def getOverflows(self) -> int:
         """Number of overflows since the last clear."""
@@ -199,8 +202,8 @@ class TimeTaggerHardware:
         if not TRIGGER_RANGE_V[0] <= volts <= TRIGGER_RANGE_V[1]:
             raise ValueError(f"The trigger level {volts} V is out of range.")
         with self._stream.lock:
-            self._stream.advance()
             self._stream.inputs.state(channel)
+            self._stream.change()
             self._stream.inputs.set_trigger(abs(channel), volts)
 
     def getTriggerLevel(self, channel: int) -> float:
@@ -248,6 +251,16 @@ class TimeTaggerHardware:
             return tuple(c for c in channels if c < 0)
         return channels
 
+    def setStreamBlockSize(self, max_events: int, max_latency: int) -> None:
+        """The device sends its tags after `max_latency` ms, or when it has `max_events`."""
+        events = arguments.integer(max_events, "TimeTaggerHardware_setStreamBlockSize", 2, "int")
+        latency_ms = arguments.integer(max_latency, "TimeTaggerHardware_setStreamBlockSize", 3, "int")
+        if not 4_096 <= events <= 32 * 1024**2 or not 1 <= latency_ms <= 10_000:
+            raise ValueError(f"The stream block size of {events} events or {latency_ms} ms is out of range.")
+        with self._stream.lock:
+            self._stream.advance()
+            self._stream.block_events, self._stream.block_latency_ms = events, latency_ms
+
     def getPsPerClock(self) -> int:
         """Period of the internal clock, ps."""
         return 2000
@@ -258,9 +271,7 @@ class TimeTagger(TimeTaggerBase, TimeTaggerHardware):
 
     def reset(self) -> None:
         """Settings back to those after power-up."""
-        with self._stream.lock:
-            self._stream.advance()
-            self._stream.inputs = type(self._stream.inputs)(self._stream.inputs.parameters)
+        self._stream.reset()
 
 
 def open_tagger(stream: TagStream) -> TimeTagger:
