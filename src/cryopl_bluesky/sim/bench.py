@@ -108,12 +108,12 @@ class Bench:
 
     def changed(self) -> None:
         """Tell the listeners that laser or optics have changed; called by the instrument that changed them."""
-        with self._moment():
+        with self.moment():
             for listener in self._listeners:
                 listener()
 
-    def _moment(self) -> AbstractContextManager[None]:
-        """What happens inside happens at one moment of bench time."""
+    def moment(self) -> AbstractContextManager[None]:
+        """What happens inside happens at one moment of bench time, unless that is real time (do not wait inside)."""
         return self.clock.held() if isinstance(self.clock, BenchClock) else nullcontext()
 
     def sample_temperature_K(self) -> float:
@@ -128,14 +128,14 @@ class Bench:
 
     def set_fault(self, name: str, parameter: float = 1.0) -> None:
         """Switch a fault on; each instrument's module lists its faults and what their parameter means."""
-        with self._moment():
+        with self.moment():
             with self.lock:
                 self.faults[name] = parameter
             self.changed()
 
     def clear_fault(self, name: str) -> None:
         """Switch a fault off."""
-        with self._moment():
+        with self.moment():
             with self.lock:
                 self.faults.pop(name, None)
             self.changed()

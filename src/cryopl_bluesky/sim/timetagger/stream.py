@@ -101,7 +101,8 @@ class TagStream:
 
     def advance(self) -> None:
         """Bring all running measurements up to the present, as far as the device has sent its tags."""
-        with self.lock:
+        # Else time goes on while it is worked out what happened, and with bright light there is ever more of it.
+        with self.lock, self._bench.moment():
             if self._bench.fault("hbt.freeze") is not None:
                 return
             now_ps = self.now_ps()
