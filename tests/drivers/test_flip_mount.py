@@ -70,8 +70,9 @@ def test_a_jammed_mount_has_no_position_and_recovers(bench, mount):
 
 
 def test_a_moving_mount_is_waited_for(bench, mount):
-    mount._mount.move_to_state(0)
-    assert mount._mount.get_state() is None
+    with bench.moment():
+        mount._mount.move_to_state(0)
+        assert mount._mount.get_state() is None
     assert mount.position() == "out"
 
 

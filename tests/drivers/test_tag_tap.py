@@ -52,14 +52,15 @@ def test_the_tags_are_those_that_were_counted(tagger):
 
 
 def test_an_overflow_is_recorded_with_its_missed_events(tagger):
-    tagger.bench.set_fault("hbt.overflow", 0.1)
+    tagger.bench.set_fault("hbt.overflow", 0.05)
     data, blocks = acquire(tagger, duration_s=3.0, allow_overflows=True)
     tagger.bench.clear_fault("hbt.overflow")
     times, channels = joined(blocks)
     losses = [loss for block in blocks for loss in block.losses]
     lost_ps = sum(loss.end_ps - loss.begin_ps for loss in losses)
     assert data.overflows >= 2
-    assert (data.overflows - 1) * 10**11 <= lost_ps <= data.overflows * 10**11
+    # The first and the last may lie across the ends of the acquisition.
+    assert (data.overflows - 2) * 5 * 10**10 <= lost_ps <= data.overflows * 5 * 10**10
     for loss in losses:
         assert not ((times >= loss.begin_ps) & (times < loss.end_ps)).any()
     missed = sum(loss.missed.get(-1, 0) for loss in losses)

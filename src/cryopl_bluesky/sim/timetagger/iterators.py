@@ -158,10 +158,12 @@ class IteratorBase:
 
     def stop(self) -> None:
         """Stop; the data stay."""
-        with self._latest():
+        with self._stream.lock:
+            self._stream.advance()
             self._end()
 
     def _end(self) -> None:
+        self._catch_up()
         self._consuming = False
         self._waiting.clear()
         self._waiting_tags = 0
@@ -338,10 +340,11 @@ class SynchronizedMeasurements:
                 member._begin(begin_ps, min(_FOR_EVER_PS, begin_ps + duration_ps))
 
     def stop(self) -> None:
-        """Stop all."""
+        """Stop all at one moment."""
         with self._stream.lock:
+            self._stream.advance()
             for member in self._alive():
-                member.stop()
+                member._end()
 
     def clear(self) -> None:
         """Forget the data of all."""
