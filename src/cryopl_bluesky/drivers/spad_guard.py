@@ -20,10 +20,10 @@ from cryopl_bluesky.drivers.spad_rule import GuardLimits, GuardRule
 
 log = logging.getLogger(__name__)
 
-IDLE_S = 2.5
+IDLE_S = 1.0
 """How often the counts are looked at while the path is closed."""
 _CLOSER_LOOK_S, _CLOSER_LOOKS = 0.001, 50
-_MEMORY_S = 5.0
+_MEMORY_S = 3.0
 _ACT_S = 0.1
 """The watchdog gives those who act this long before it goes on looking."""
 _ACT_AGAIN_S = 1.0
