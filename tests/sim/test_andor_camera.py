@@ -100,8 +100,10 @@ def test_internal_trigger_fills_the_ring_in_order(cam):
     frames, infos = cam.grab(20, buff_size=5, return_info=True)
     ticks = np.array([info.timestamp_dev for info in infos])
     assert len(frames) == 20
-    periods_s = np.diff(ticks) / cam.cav["TimestampClockFrequency"]
-    np.testing.assert_allclose(periods_s, cam.get_frame_period(), atol=2e-8)
+    periods = np.diff(ticks) / cam.cav["TimestampClockFrequency"] / cam.get_frame_period()
+    # A busy computer may be late for a ring of 5: then whole frames are missing, as with the real camera.
+    np.testing.assert_allclose(periods, np.round(periods), atol=2e-6)
+    assert periods.min() > 0.5 and np.median(np.round(periods)) == 1
 
 
 def test_triggers_during_readout_are_lost_without_overlap(bench, cam):
