@@ -13,8 +13,8 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "sim"))
 from tagger_bench import Light, make_bench
 
+from cryopl_bluesky.config import GuardSettings
 from cryopl_bluesky.drivers.errors import InstrumentError
-from cryopl_bluesky.drivers.spad_rule import GuardLimits
 from cryopl_bluesky.drivers.tagger_acquisition import AcquisitionSettings
 from cryopl_bluesky.drivers.timetagger import TimeTagger
 from cryopl_bluesky.sim.timetagger import HbtParameters, make_module
@@ -30,7 +30,7 @@ def dark() -> Light:
 class Lab:
     """A tagger behind a shutter, light that the test sets, and notes of what the guard did."""
 
-    def __init__(self, limits: GuardLimits | None = None, light: Light | None = None):
+    def __init__(self, limits: GuardSettings | None = None, light: Light | None = None):
         self.light = light or Light(rate_Hz=40e3)
         self.leak_Hz = 0.0
         self.is_open = False

@@ -5,15 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cryopl_bluesky.drivers.spad_rule import GuardLimits, GuardRule
+from cryopl_bluesky.config import GuardSettings
+from cryopl_bluesky.drivers.spad_rule import GuardRule, fine_bin_s
 
-LIMITS = GuardLimits()
+LIMITS = GuardSettings()
 
 
 def counts(rate1_Hz: float, rate2_Hz: float, seconds: float, seed: int | None = None) -> np.ndarray:
     """(2, n) counts in fine bins; exact without a seed, else Poissonian."""
-    bins = round(seconds / LIMITS.fine_bin_s)
-    expected = np.array([[rate1_Hz], [rate2_Hz]]) * LIMITS.fine_bin_s * np.ones((2, bins))
+    bins = round(seconds / fine_bin_s(LIMITS))
+    expected = np.array([[rate1_Hz], [rate2_Hz]]) * fine_bin_s(LIMITS) * np.ones((2, bins))
     if seed is None:
         return np.rint(expected).astype(np.int64)
     return np.random.default_rng(seed).poisson(expected)
@@ -23,12 +24,12 @@ def watching(*pieces: np.ndarray) -> tuple[str, float]:
     """Show the pieces, 10 ms at a time, with the path open; the cause and when it was found."""
     rule = GuardRule(LIMITS)
     rule.path(True)
-    step = round(LIMITS.look_s / LIMITS.fine_bin_s)
+    step = round(LIMITS.look_s / fine_bin_s(LIMITS))
     series = np.concatenate(pieces, axis=1)
     for first in range(0, series.shape[1], step):
         cause = rule.examine(series[:, first : first + step])
         if cause:
-            return cause, (first + step) * LIMITS.fine_bin_s
+            return cause, (first + step) * fine_bin_s(LIMITS)
     return "", float("inf")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import Any
 
 from ophyd import Component as Cpt
@@ -12,7 +11,6 @@ from ophyd.status import Status
 from cryopl_bluesky.devices.base import Quantity
 from cryopl_bluesky.drivers.errors import LimitError
 from cryopl_bluesky.drivers.spad_guard import SpadGuard
-from cryopl_bluesky.drivers.spad_rule import GuardLimits
 
 _RESET_TIMEOUT_S = 10.0
 
@@ -48,8 +46,8 @@ class SpadProtection(Device):
     def follow(self, guard: SpadGuard) -> None:
         """Show this guard from now on."""
         self._guard = guard
-        for limit in fields(GuardLimits):
-            getattr(self, limit.name).put(getattr(guard.limits, limit.name))
+        for name, limit in guard.limits:
+            getattr(self, name).put(limit)
         guard.on_change = self._update
         self._update()
 

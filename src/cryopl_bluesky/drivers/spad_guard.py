@@ -15,8 +15,9 @@ from datetime import datetime
 from typing import Any
 
 from cryopl_bluesky.clock import Clock, Task
+from cryopl_bluesky.config import GuardSettings
 from cryopl_bluesky.drivers.errors import InstrumentError
-from cryopl_bluesky.drivers.spad_rule import GuardLimits, GuardRule
+from cryopl_bluesky.drivers.spad_rule import GuardRule, fine_bin_s
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +69,7 @@ class SpadGuard:
     """
 
     def __init__(
-        self, clock: Clock, limits: GuardLimits, *, name: str = "hbt", stop_acquisition: Callable[[], object]
+        self, clock: Clock, limits: GuardSettings, *, name: str = "hbt", stop_acquisition: Callable[[], object]
     ):
         self.limits, self.name = limits, name
         self.trip: Trip | None = None
@@ -95,8 +96,8 @@ class SpadGuard:
             tagger: the open tagger itself, no synchronised proxy of it.
             spads: channels of SPAD 1 and SPAD 2.
         """
-        fine_ps = round(self.limits.fine_bin_s * _PS_PER_S)
-        bins = round(_MEMORY_S / self.limits.fine_bin_s)
+        fine_ps = round(fine_bin_s(self.limits) * _PS_PER_S)
+        bins = round(_MEMORY_S / fine_bin_s(self.limits))
         with self._lock:
             self._new_counter = lambda: vendor.Counter(tagger, list(spads), fine_ps, bins)
             self._begin()

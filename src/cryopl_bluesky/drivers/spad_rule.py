@@ -8,11 +8,12 @@ values of facts on the SPADs (`facts/picoquant.md` section 12); all of them are 
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from math import sqrt
 
 import numpy as np
 from numpy.typing import NDArray
+
+from cryopl_bluesky.config import GuardSettings
 
 FINE_BINS = 10
 """Fine bins in a bin."""
@@ -24,40 +25,9 @@ _MISSING = 30.0  # expected counts that did not come: chance 1e-13
 _MEAN_WEIGHT = 0.2
 
 
-@dataclass(frozen=True)
-class GuardLimits:
-    """Up to what the light on the SPADs is accepted. Rates are those of one SPAD.
-
-    Attributes:
-        bin_s: bin of the count rates.
-        look_s: how often the counts are looked at while light can reach the SPADs.
-        single_bin_Hz: highest rate in any bin.
-        twice_Hz: highest rate in two bins in a row.
-        sustained_Hz: highest mean rate over `sustained_s`.
-        sustained_s: see there.
-        baseline_dark_Hz: dark rate of a healthy SPAD in the dark.
-        dark_factor: the path is not opened when a dark rate is above this times the baseline.
-        dark_warn_factor: from this times the baseline on, opening it is logged as a warning.
-        zero_from_Hz: a SPAD that counted at least this fast must not fall silent.
-        stall_s: longest time without news from the counter.
-    """
-
-    bin_s: float = 0.01
-    look_s: float = 0.01
-    single_bin_Hz: float = 10e6
-    twice_Hz: float = 5e6
-    sustained_Hz: float = 2e6
-    sustained_s: float = 0.1
-    baseline_dark_Hz: float = 40.0
-    dark_factor: float = 10.0
-    dark_warn_factor: float = 3.0
-    zero_from_Hz: float = 2e3
-    stall_s: float = 0.5
-
-    @property
-    def fine_bin_s(self) -> float:
-        """Width of the bins to count in."""
-        return self.bin_s / FINE_BINS
+def fine_bin_s(limits: GuardSettings) -> float:
+    """Width of the bins to count in."""
+    return limits.bin_s / FINE_BINS
 
 
 Counts = NDArray[np.integer]
@@ -70,9 +40,9 @@ class GuardRule:
         limits: what is accepted.
     """
 
-    def __init__(self, limits: GuardLimits):
+    def __init__(self, limits: GuardSettings):
         self.limits = limits
-        self._fine_s = limits.fine_bin_s
+        self._fine_s = fine_bin_s(limits)
         self._sustained = max(FINE_BINS, round(limits.sustained_s / self._fine_s))
         self._dark_window = round(DARK_WINDOW_S / self._fine_s)
         self._least = min(

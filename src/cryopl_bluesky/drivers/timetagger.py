@@ -12,6 +12,7 @@ import threading
 from typing import Any
 
 from cryopl_bluesky.clock import Clock
+from cryopl_bluesky.config import GuardSettings
 from cryopl_bluesky.drivers.errors import (
     InstrumentError,
     InstrumentTimeoutError,
@@ -19,7 +20,6 @@ from cryopl_bluesky.drivers.errors import (
     check_limits,
 )
 from cryopl_bluesky.drivers.spad_guard import SpadGuard
-from cryopl_bluesky.drivers.spad_rule import GuardLimits
 from cryopl_bluesky.drivers.tagger_acquisition import (
     DURATION,
     Acquisition,
@@ -77,10 +77,10 @@ class TimeTagger:
         input_delays_ps: tuple[int, int, int] = (0, 0, 0),
         conditional_filter: bool = True,
         repetition_rate_Hz: float = 2.5e6,
-        limits: GuardLimits | None = None,
+        limits: GuardSettings | None = None,
     ):
         self.name, self.clock = name, clock
-        self.guard = SpadGuard(clock, limits or GuardLimits(), name=name, stop_acquisition=self.stop)
+        self.guard = SpadGuard(clock, limits or GuardSettings(), name=name, stop_acquisition=self.stop)
         self.spad1, self.spad2, self.sync = spad1, spad2, sync
         self.monitor = -sync
         self.repetition_rate_Hz = repetition_rate_Hz

@@ -29,7 +29,6 @@ from cryopl_bluesky.drivers.manual_laser import ManualLaser
 from cryopl_bluesky.drivers.operator import Operator
 from cryopl_bluesky.drivers.sepia2 import Sepia2Laser
 from cryopl_bluesky.drivers.spad_guard import SpadGuard
-from cryopl_bluesky.drivers.spad_rule import GuardLimits
 from cryopl_bluesky.drivers.spectrograph import Kymera
 from cryopl_bluesky.drivers.timetagger import TimeTagger
 from cryopl_bluesky.drivers.vendors import Vendors
@@ -123,7 +122,7 @@ class _Connector:
             spad2=settings.spad2, sync=settings.sync, trigger_levels_V=settings.trigger_levels_V,
             dead_time_ps=settings.dead_time_ps, input_delays_ps=settings.input_delays_ps,
             repetition_rate_Hz=self._profile.laser.repetition_rate_Hz,
-            limits=GuardLimits(**settings.guard.model_dump()),
+            limits=settings.guard,
         )
         driver.open()
         self._guard = driver.guard
