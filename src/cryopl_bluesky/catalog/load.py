@@ -100,7 +100,8 @@ def load_measurement(run: Any, stream: str = "primary") -> RunData:
 
 
 def _load(run: Any, stream: str) -> RunData:
-    run.refresh()
+    if not run.metadata.get("stop"):
+        run.refresh()
     start, stop = dict(run.metadata["start"]), run.metadata.get("stop")
     try:
         node = run.base[stream].base

@@ -9,6 +9,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
@@ -128,6 +129,6 @@ def save_figure(figure: Figure, path: str | Path, width_px: int = 2400) -> Path:
         figure.set_dpi(width_px / figure.get_figwidth())
         if (layout := figure.get_layout_engine()) is not None:
             layout.execute(figure)
-            figure.set_layout_engine("none")  # else savefig lays out twice more, which takes longer than drawing
-        figure.savefig(target, dpi=figure.dpi)
+            figure.set_layout_engine("none")
+        FigureCanvasAgg(figure).print_png(target)  # `savefig` would lay out and draw once more before it draws
     return target

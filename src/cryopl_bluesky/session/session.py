@@ -23,6 +23,7 @@ from cryopl_bluesky.config import Profile
 from cryopl_bluesky.drivers.operator import ConsoleOperator, Operator
 from cryopl_bluesky.drivers.vendors import Vendors
 from cryopl_bluesky.session.connect import connect
+from cryopl_bluesky.session.memory import share_memory_pools
 from cryopl_bluesky.session.validation import validate_first_events_only
 from cryopl_bluesky.supervision.safe_state import SafeStateKeeper, make_safe
 
@@ -59,6 +60,7 @@ class Session:
     """
 
     def __init__(self, profile: Profile, data_dir: str | Path, operator: Operator | None = None):
+        share_memory_pools()
         self.profile = profile
         self.folder = DataFolder.at(data_dir).create()
         self._closed = False

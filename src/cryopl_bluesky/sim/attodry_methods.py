@@ -59,6 +59,7 @@ class Controller:
         self._zones = [[upper, 50.0, 20.0, 0.0, 0.0, 1, 0.0] for upper in (10.0, 25.0, 50.0, 100.0, 325.0)]
         self.setpoint_follows_ramp = False
         self._methods: dict[str, Callable[..., list[Any]]] = {}
+        self._signatures: dict[str, inspect.Signature] = {}
         for group in ("sample", "exchange"):
             self._add_group(group)
         self._add_sample_only()
@@ -77,7 +78,7 @@ class Controller:
         if function is None or missing:
             raise RpcError(METHOD_NOT_FOUND, "Method not found")
         try:
-            inspect.signature(function).bind(*params)
+            self._signatures[method].bind(*params)
         except TypeError as error:
             raise RpcError(BAD_PARAMETERS, "Invalid params") from error
         with self._bench.lock:
@@ -122,10 +123,9 @@ class Controller:
                 raise DeviceError(LOCKED)
             return function(*params)
 
-        if writes:
-            guarded.__signature__ = inspect.signature(function)  # pyright: ignore[reportFunctionMemberAccess]
         full_name = name if name.startswith("com.") else INTERFACE + name
         self._methods[full_name] = guarded if writes else function
+        self._signatures[full_name] = inspect.signature(function)
 
     def _add_group(self, group: str) -> None:
         """The methods that sample and cold plate have in common."""

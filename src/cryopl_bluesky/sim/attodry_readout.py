@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,15 +46,19 @@ class Reading:
 
 def resistance_ohm(temperature_K: float) -> float:
     """Resistance of the CX-1050 of the fact sheet: log R over log T, extended along its last segments."""
-    x, y = np.log(_SENSOR_K), np.log(_SENSOR_OHM)
-    log_K = math.log(temperature_K)
-    i = int(np.clip(np.searchsorted(x, log_K) - 1, 0, len(x) - 2))
-    return math.exp(y[i] + (log_K - x[i]) * (y[i + 1] - y[i]) / (x[i + 1] - x[i]))
+    i = min(max(bisect_left(_SENSOR_K, temperature_K) - 1, 0), len(_SENSOR_K) - 2)
+    steepness = math.log(_SENSOR_OHM[i + 1] / _SENSOR_OHM[i]) / math.log(_SENSOR_K[i + 1] / _SENSOR_K[i])
+    return _SENSOR_OHM[i] * (temperature_K / _SENSOR_K[i]) ** steepness
 
 
 def quantise_K(temperature_K: float) -> float:
     """Resolution on the wire: 0.1 mK below 100 K, 1 mK above."""
     return round(temperature_K, 4 if temperature_K < 100 else 3)
+
+
+def _rippling(temperature_K: float) -> float:
+    """Share of the cryocooler's ripple that is seen at a temperature, 0 to 1."""
+    return min(max((_RIPPLE_NONE_ABOVE_K - temperature_K) / (_RIPPLE_NONE_ABOVE_K - _RIPPLE_FULL_BELOW_K), 0.0), 1.0)
 
 
 class Readout:
@@ -83,11 +88,10 @@ class Readout:
         keep = math.exp(-(second - self._updated_s) / _DRIFT_TIME_S)
         self._drift_mK = self._drift_mK * keep + _DRIFT_MK * math.sqrt(1 - keep**2) * self._rng.normal()
         sample_K, plate_K = self._bench.thermal.sample_K, self._bench.thermal.cold_plate_K
-        span_K = _RIPPLE_NONE_ABOVE_K - _RIPPLE_FULL_BELOW_K
-        ripple = np.sin(self._rng.uniform(0, 2 * np.pi)) * np.clip(
-            (_RIPPLE_NONE_ABOVE_K - np.array([sample_K, plate_K])) / span_K, 0, 1)
+        ripple = math.sin(self._rng.uniform(0, 2 * math.pi))
         noise_mK = float(np.interp(sample_K, _NOISE_K, _NOISE_MK)) * self._rng.normal()
-        shown_K = sample_K + (noise_mK + self._drift_mK + _RIPPLE_SAMPLE_MK * ripple[0]) * 1e-3
-        plate_shown_K = plate_K + (_PLATE_NOISE_MK * self._rng.normal() + _RIPPLE_PLATE_MK * ripple[1]) * 1e-3
+        shown_K = sample_K + (noise_mK + self._drift_mK + _RIPPLE_SAMPLE_MK * ripple * _rippling(sample_K)) * 1e-3
+        plate_ripple_mK = _RIPPLE_PLATE_MK * ripple * _rippling(plate_K)
+        plate_shown_K = plate_K + (_PLATE_NOISE_MK * self._rng.normal() + plate_ripple_mK) * 1e-3
         return Reading(quantise_K(shown_K), quantise_K(plate_shown_K),
                        float(f"{resistance_ohm(shown_K):.6g}"), float(f"{resistance_ohm(plate_shown_K):.6g}"))
