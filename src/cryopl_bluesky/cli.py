@@ -93,6 +93,7 @@ def demo(
     """A night at five temperatures in the virtual lab, and its picture: night.png."""
     from importlib.resources import as_file, files
 
+    from cryopl_bluesky.catalog.load import load_target
     from cryopl_bluesky.figures.night import save_figure
     from cryopl_bluesky.figures.runs import draw_series
     from cryopl_bluesky.plans.recipe import load_recipe
@@ -101,10 +102,10 @@ def demo(
     with as_file(files("cryopl_bluesky") / "profiles" / "sim" / "demo.toml") as path:
         recipe = load_recipe(path)
     with _session(profile, data) as session:
-        runs = run_recipe(session, recipe, console)
+        night = run_recipe(session, recipe, console)
         console.print("drawing the night ...")
         picture = data / "night.png"
-        save_figure(draw_series(runs), picture)
+        save_figure(draw_series(load_target(session.cat, night.uid)), picture)
     console.print(f"The night is in [bold]{data}[/bold], its picture is [bold]{picture}[/bold].")
     console.print(f"Look around with: cryopl runs --data {data}")
 
@@ -123,18 +124,53 @@ def run(
     recipe: Annotated[Path, typer.Argument(help="recipe file (TOML)")],
     profile: ProfileOption = "sim",
     data: DataOption = None,
+    resume: Annotated[
+        str, typer.Option("--resume", help="series to go on with: start of its uid, or 'last' of this recipe")
+    ] = "",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="only say what it will do and take; nothing moves")
+    ] = False,
 ) -> None:
     """Run a recipe: settle at each temperature and measure all its steps."""
+    from cryopl_bluesky.config import load_profile
     from cryopl_bluesky.plans.recipe import load_recipe
-    from cryopl_bluesky.session.night import run_recipe
 
     loaded = load_recipe(recipe)
+    if dry_run:
+        from cryopl_bluesky.session.dry_run import dry_run as say_what_it_takes
+
+        say_what_it_takes(load_profile(profile), loaded, _folder(profile, data), console)
+        return
+    from cryopl_bluesky.session.night import run_recipe
+
     with _session(profile, data) as opened:
-        runs = run_recipe(opened, loaded, console)
+        night = run_recipe(opened, loaded, console, resume)
         folder = opened.folder.root
-    series = runs[0].start["series"]["uid"]
-    console.print(f"{len(runs)} runs are in [bold]{folder}[/bold]; "
-                  f"draw them with: cryopl show {series[:8]} --png night.png --data {folder}")
+    console.print(f"{night.count('done')} of {len(night.steps)} steps of series {night.uid[:8]} are in "
+                  f"[bold]{folder}[/bold]; draw them with: cryopl show {night.uid[:8]} --png night.png --data {folder}")
+    if not night.complete:
+        errors.print(f"[bold red]not complete:[/bold red] {night.count('failed')} steps failed, "
+                     f"{night.count('missing')} were not begun (cryopl series {night.uid[:8]} --data {folder} says "
+                     f"why); measure them with: cryopl run {recipe} --resume {night.uid[:8]} --data {folder}")
+        raise typer.Exit(1)
+
+
+@app.command()
+def series(
+    target: Annotated[str, typer.Argument(help="start of a uid, name of a recipe, or 'last'; none = list them")] = "",
+    profile: ProfileOption = "sim",
+    data: DataOption = None,
+) -> None:
+    """List series, or the steps of one: done, failed (and why) or missing."""
+    from cryopl_bluesky.catalog.access import read_catalog
+    from cryopl_bluesky.catalog.series import list_series, load_series
+    from cryopl_bluesky.session.tables import series_table, steps_table
+
+    with read_catalog(_folder(profile, data)) as catalog:
+        if target:
+            console.print(steps_table(load_series(catalog.client, target)))
+        else:
+            console.print(series_table(list_series(catalog.client)))
 
 
 @app.command()

@@ -182,6 +182,7 @@ class HbtSettings(Settings):
         allow_overflows: accept data during which tags were lost.
         ttbin: beside stored time tags, also write the vendor's own file for each acquisition.
         tag_buffer: time tags that may wait in memory for the disk.
+        typical_rate_Hz: usual count rate of one SPAD, for the disk estimate of a dry run.
         guard: limits of the guard of the SPADs.
     """
 
@@ -195,6 +196,7 @@ class HbtSettings(Settings):
     allow_overflows: bool = False
     ttbin: bool = False
     tag_buffer: Annotated[int, Field(ge=10_000)] = 8_000_000
+    typical_rate_Hz: Positive = 50e3
     guard: GuardSettings = GuardSettings()
 
 

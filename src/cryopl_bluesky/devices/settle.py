@@ -317,7 +317,7 @@ class SettleJudge:
         values_K = np.array([entry.temperature_K for entry in self._recent])
         assert self._slope_K_min is not None
         return SettleResult(
-            "settled", self.setpoint_K, float(values_K.mean()), float(values_K.std(ddof=1)),
+            "settled", self.setpoint_K, self._start.temperature_K, float(values_K.mean()), float(values_K.std(ddof=1)),
             self._slope_K_min, sample.time_s - self._start.time_s, sample.heater_W, sample.cold_plate_K)
 
     def _slope_text(self) -> str:

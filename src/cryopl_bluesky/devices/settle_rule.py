@@ -105,6 +105,7 @@ class SettleResult:
     Attributes:
         reason: "settled".
         setpoint_K: set point.
+        start_K: temperature at the time of the command.
         mean_K: mean of the window.
         std_K: standard deviation of the window.
         slope_K_min: robust slope of the window.
@@ -115,6 +116,7 @@ class SettleResult:
 
     reason: str
     setpoint_K: float
+    start_K: float
     mean_K: float
     std_K: float
     slope_K_min: float

@@ -13,7 +13,7 @@ from cryopl_bluesky.devices.instruments import Instruments
 from cryopl_bluesky.plans.arguments import Lens, Permille, Positive, PositiveInt, excitation_of, stop_settings
 from cryopl_bluesky.plans.beam_path import BeamPath, Excitation
 from cryopl_bluesky.plans.exposures import events
-from cryopl_bluesky.plans.measurement import Measurement, Metadata, measurement_plan
+from cryopl_bluesky.plans.measurement import Exposures, Measurement, Metadata, measurement_plan
 
 WIDE_OPEN_UM = 2500.0
 """Entrance slit of the image mode: as wide as it goes."""
@@ -29,6 +29,7 @@ def _spectra(
     """Frames behind a grating, each with its wavelength axis."""
     return Measurement(
         path=path,
+        exposures=Exposures(frames, exposure_s, frames=True),
         excitation=excitation,
         configure=_camera_settings(ins, exposure_s, frames),
         detectors=[ins.cryostat, ins.camera],
@@ -60,6 +61,7 @@ def widefield_image(
     """
     return Measurement(
         path=BeamPath(port="camera", l1=l1, entrance_slit_um=WIDE_OPEN_UM),
+        exposures=Exposures(frames, exposure_s, frames=True),
         excitation=excitation_of(ins, intensity_permille, repetition_rate_Hz),
         configure=_camera_settings(ins, exposure_s, frames),
         detectors=[ins.cryostat, ins.camera],
@@ -148,6 +150,7 @@ def dark(
     """
     return Measurement(
         path=BeamPath(port="camera"),
+        exposures=Exposures(frames, exposure_s, frames=True),
         excitation=None,
         configure=[
             *_camera_settings(ins, exposure_s, frames),

@@ -7,7 +7,7 @@ import inspect
 import platform
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Concatenate, ParamSpec
+from typing import Any, Concatenate, ParamSpec, Protocol
 
 from bluesky import plan_stubs as bps
 from bluesky import preprocessors as bpp
@@ -35,11 +35,31 @@ Metadata = dict[str, Any]
 
 
 @dataclass(frozen=True)
+class Exposures:
+    """What a measurement asks of its detectors, for estimates of time, dose and disk.
+
+    Attributes:
+        number: events.
+        exposure_s: of each event; the upper limit where an acquisition may stop earlier.
+        frames: each event stores a camera frame.
+        tags: time tags are stored while the SPADs count.
+        step_nm: the centre wavelength moves by this between events; 0 = it stays.
+    """
+
+    number: int
+    exposure_s: float
+    frames: bool = False
+    tags: bool = False
+    step_nm: float = 0.0
+
+
+@dataclass(frozen=True)
 class Measurement:
     """Everything a measurement will do, before it does it.
 
     Attributes:
         path: where the light goes.
+        exposures: how much of it there is.
         events: makes the messages between opening and closing the run.
         detectors: what is staged for the run.
         excitation: laser settings; None = the laser stays locked and the shutter closed.
@@ -49,6 +69,7 @@ class Measurement:
     """
 
     path: BeamPath
+    exposures: Exposures
     events: Callable[[], MsgGenerator[None]]
     detectors: list[Any]
     excitation: Excitation | None
@@ -57,9 +78,40 @@ class Measurement:
     md: Metadata = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Description:
+    """A measurement that was checked against the instruments, not begun.
+
+    Attributes:
+        measurement: what it will do.
+        arguments: the plan's arguments as they are recorded, defaults included.
+    """
+
+    measurement: Measurement
+    arguments: Metadata
+
+
+class MeasurementPlan(Protocol[P]):
+    """A plan made by `measurement_plan`: called, it gives the messages.
+
+    Attributes:
+        arguments: model of the plan's JSON arguments.
+    """
+
+    arguments: type[BaseModel]
+
+    def __call__(self, ins: Instruments, *args: P.args, **kwargs: P.kwargs) -> MsgGenerator[str]:
+        """The plan's messages; raises LimitError before the first one."""
+        ...
+
+    def describe(self, ins: Instruments, *args: P.args, **kwargs: P.kwargs) -> Description:
+        """Check the arguments against the instruments without moving anything; raises LimitError."""
+        ...
+
+
 def measurement_plan(
     describe: Callable[Concatenate[Instruments, P], Measurement],
-) -> Callable[Concatenate[Instruments, P], MsgGenerator[str]]:
+) -> MeasurementPlan[P]:
     """Turn the description of a measurement into a plan.
 
     Calling the plan validates the arguments and the whole beam path at once: a bad value raises there, before
@@ -72,12 +124,11 @@ def measurement_plan(
     arguments = _arguments_model(describe)
     signature = inspect.signature(describe)
 
-    @functools.wraps(describe)
-    def plan(ins: Instruments, *args: P.args, **kwargs: P.kwargs) -> MsgGenerator[str]:
+    def described(ins: Instruments, *args: P.args, **kwargs: P.kwargs) -> Description:
         try:
             bound = signature.bind(ins, *args, **kwargs).arguments
             bound.pop(next(iter(bound)))
-            md: Metadata = bound.pop("md", None) or {}
+            bound.pop("md", None)
             validated = arguments.model_validate(bound)
         except TypeError as error:
             raise LimitError(name, str(error), f"it takes {', '.join(arguments.model_fields)}") from error
@@ -85,8 +136,15 @@ def measurement_plan(
             raise LimitError(name, describe_problems(error, arguments)) from error
         measurement = describe(ins, **dict(validated))  # pyright: ignore[reportCallIssue]
         _check(ins, measurement)
-        return _run(ins, name, measurement, validated.model_dump(exclude_none=True), md)
+        return Description(measurement, validated.model_dump(exclude_none=True))
 
+    @functools.wraps(describe)
+    def plan(ins: Instruments, *args: P.args, **kwargs: P.kwargs) -> MsgGenerator[str]:
+        found = described(ins, *args, **kwargs)
+        md: Metadata = signature.bind(ins, *args, **kwargs).arguments.get("md") or {}
+        return _run(ins, name, found.measurement, found.arguments, md)
+
+    plan.describe = described  # pyright: ignore[reportAttributeAccessIssue]
     plan.arguments = arguments  # pyright: ignore[reportAttributeAccessIssue]
     plan.__annotations__ = {**describe.__annotations__, "return": MsgGenerator[str]}
     # What help shows: a plan, not the description that it is made from.
@@ -173,6 +231,7 @@ def start_document(ins: Instruments, name: str, measurement: Measurement, argume
         "measurement": name,
         "plan_args": arguments,
         "temperature_K": float(ins.cryostat.locate()["setpoint"]),
+        "settle": ins.cryostat.settle_record(),
         "optics": optics,
         "excitation": None if excitation is None else {
             "repetition_rate_Hz": excitation.repetition_rate_Hz,

@@ -7,6 +7,7 @@ closed and the exit port at the camera, however they end.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -25,7 +26,7 @@ from cryopl_bluesky.plans.arguments import (
 )
 from cryopl_bluesky.plans.beam_path import BeamPath, check_wavelength
 from cryopl_bluesky.plans.exposures import event, wavelength_scan
-from cryopl_bluesky.plans.measurement import Measurement, Metadata, measurement_plan
+from cryopl_bluesky.plans.measurement import Exposures, Measurement, Metadata, measurement_plan
 
 
 def _photon_settings(
@@ -52,6 +53,11 @@ def _pair_histogram(ins: Instruments, side_peaks: int, rate_Hz: float, binwidth_
     """Delays of so many whole laser periods on either side of zero."""
     half_bins = round((side_peaks + 0.5) * 1e12 / rate_Hz / binwidth_ps)
     return [(ins.hbt.g2_binwidth_ps, binwidth_ps), (ins.hbt.g2_bins, 2 * half_bins + 1)]
+
+
+def _mean_step_nm(wavelengths_nm: Sequence[float]) -> float:
+    """Mean distance between neighbours in the order of the scan."""
+    return float(np.abs(np.diff(wavelengths_nm)).mean()) if len(wavelengths_nm) > 1 else 0.0
 
 
 @measurement_plan
@@ -92,6 +98,7 @@ def decay(
     tags = [ins.hbt.tags] if store_tags else []
     return Measurement(
         path=BeamPath("hbt", l1, "in", lines_per_mm, wavelength_nm, entrance_slit_um, exit_slit_um),
+        exposures=Exposures(1, duration_s, tags=store_tags),
         excitation=excitation,
         configure=_photon_settings(
             ins, "decay", duration_s, excitation.repetition_rate_Hz, binwidth_ps, store_tags, until
@@ -155,6 +162,7 @@ def trpl_map(
     tags = [ins.hbt.tags] if store_tags else []
     return Measurement(
         path=BeamPath("hbt", l1, "in", lines_per_mm, wavelengths_nm[0], entrance_slit_um, exit_slit_um),
+        exposures=Exposures(len(wavelengths_nm), dwell_s, tags=store_tags, step_nm=_mean_step_nm(wavelengths_nm)),
         excitation=excitation,
         configure=_photon_settings(
             ins, "decay", dwell_s, excitation.repetition_rate_Hz, binwidth_ps, store_tags, until
@@ -214,6 +222,7 @@ def g2(
     tags = [ins.hbt.tags] if store_tags else []
     return Measurement(
         path=BeamPath("hbt", l1, "in", lines_per_mm, wavelengths_nm[0], entrance_slit_um, exit_slit_um),
+        exposures=Exposures(len(wavelengths_nm), duration_s, tags=store_tags, step_nm=_mean_step_nm(wavelengths_nm)),
         excitation=excitation,
         configure=[
             *_photon_settings(ins, "decay+g2", duration_s, rate_Hz, decay_binwidth_ps, store_tags, until),
@@ -264,6 +273,7 @@ def channel_delay(
     rate_Hz = excitation.repetition_rate_Hz
     return Measurement(
         path=BeamPath("hbt", l1, "in", lines_per_mm, wavelength_nm, entrance_slit_um, exit_slit_um),
+        exposures=Exposures(1, duration_s),
         excitation=excitation,
         configure=[
             *_photon_settings(ins, "g2", duration_s, rate_Hz, binwidth_ps, store_tags=False, until=None),

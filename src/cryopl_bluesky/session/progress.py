@@ -1,8 +1,8 @@
-"""What a user sees while a night runs: one line per finished run, and what is happening now."""
+"""What a user sees while a night runs: one line per finished run, what is happening now, and how long it will take."""
 
 from __future__ import annotations
 
-import time
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -10,7 +10,17 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
+from cryopl_bluesky.clock import Clock
 from cryopl_bluesky.devices.instruments import Instruments
+from cryopl_bluesky.plans.estimate import StepEstimate
+
+
+def duration_text(seconds: float) -> str:
+    """A duration as people say it: 45 s, 12 min, 3 h 05 min."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 class SeriesProgress:
@@ -18,18 +28,20 @@ class SeriesProgress:
 
     Args:
         ins: the instruments, for the temperature while it settles.
-        total: number of runs of the series.
+        steps: estimates of the steps that will be measured.
+        clock: the time of the session.
         console: where to write.
 
     Attributes:
         series_uid: of the series, once its first run has begun.
     """
 
-    def __init__(self, ins: Instruments, total: int, console: Console):
-        self._ins, self._total, self._console = ins, total, console
+    def __init__(self, ins: Instruments, steps: Sequence[StepEstimate], clock: Clock, console: Console):
+        self._ins, self._clock, self._console = ins, clock, console
+        self._left = {estimate.step.index: estimate for estimate in steps}
+        self._total = len(self._left)
         self.series_uid = ""
-        self._done = 0
-        self._started_s = time.monotonic()
+        self._began_s = self._step_began_s = clock.monotonic()
         self._current: dict[str, Any] | None = None
         self._events = 0
 
@@ -41,22 +53,33 @@ class SeriesProgress:
         elif name == "event":
             self._events += 1
         elif name == "stop" and self._current is not None:
-            self._done += 1
+            if document["exit_status"] == "success":
+                self._left.pop(self._current["series"]["index"], None)
+            self._step_began_s = self._clock.monotonic()
             self._console.print(self._line(self._current, document), highlight=False)
             self._current = None
+
+    @property
+    def left_s(self) -> float:
+        """Time that the rest will take, by the estimate."""
+        passed_s = self._clock.monotonic() - self._step_began_s
+        durations_s = [estimate.duration_s for _, estimate in sorted(self._left.items())]
+        return sum(durations_s[1:]) + max(0.0, durations_s[0] - passed_s) if durations_s else 0.0
 
     def _line(self, start: dict[str, Any], stop: dict[str, Any]) -> str:
         ended = "done" if stop["exit_status"] == "success" else f"[red]{stop['exit_status']}: {stop['reason']}[/red]"
         events = sum(stop.get("num_events", {}).get(stream, 0) for stream in ("primary",))
-        return (f"[{self._done:>3}/{self._total}] {start['temperature_K']:7.2f} K  {start['measurement']:<16} "
+        done = self._total - len(self._left)
+        return (f"[{done:>3}/{self._total}] {start['temperature_K']:7.2f} K  {start['measurement']:<16} "
                 f"scan {start['scan_id']:<5} {events:>3} events  {ended}")
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Draw the present state."""
         grid = Table.grid(padding=(0, 1))
-        elapsed_s = time.monotonic() - self._started_s
-        grid.add_row(ProgressBar(total=self._total, completed=self._done, width=30),
-                     f"{self._done}/{self._total}", f"{elapsed_s:.0f} s", self._now())
+        elapsed = duration_text(self._clock.monotonic() - self._began_s)
+        done = self._total - len(self._left)
+        grid.add_row(ProgressBar(total=self._total, completed=done, width=30), f"{done}/{self._total}",
+                     f"{elapsed}, about {duration_text(self.left_s)} left", self._now())
         yield grid
 
     def _now(self) -> str:

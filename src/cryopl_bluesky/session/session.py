@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from bluesky import RunEngine
 from bluesky.preprocessors import SupplementalData
 
-from cryopl_bluesky.catalog.access import Catalog, open_catalog
+from cryopl_bluesky.catalog.access import Catalog, CatalogUnreachableError, open_catalog
 from cryopl_bluesky.catalog.folder import DataFolder
 from cryopl_bluesky.catalog.journal import Journal
 from cryopl_bluesky.catalog.metadata import PersistentMetadata
@@ -64,7 +64,7 @@ class Session:
         self.profile = profile
         self.folder = DataFolder.at(data_dir).create()
         self._closed = False
-        self.lab, self.clock, vendors = _lab_of(profile)
+        self.lab, self.clock, vendors = lab_of(profile)
         try:
             self.instruments = connect(
                 profile, vendors, self.clock, self.folder.root, operator or ConsoleOperator(self.clock)
@@ -125,6 +125,16 @@ class Session:
         """Tiled client of all runs, newest last: `cat[-1]`, `cat.search(...)`; waits until the catalog is open."""
         return self.catalog.connect()
 
+    def catch_up(self, timeout_s: float = DELIVERY_TIMEOUT_S) -> None:
+        """Wait until the catalog holds all that is in the journal, runs of earlier sessions included.
+
+        Raises:
+            CatalogUnreachableError: it does not within `timeout_s`; nothing is lost.
+        """
+        self._background.submit(lambda: None).result()  # behind the delivery of what was missing at the start
+        if not self.feeder.wait_until_delivered(timeout_s):
+            raise CatalogUnreachableError(f"the catalog is behind: {self.feeder.status()}; all is in the journal")
+
     def close(self) -> None:
         """Make the instruments safe, deliver the last documents, close everything. May be called twice."""
         if self._closed:
@@ -165,7 +175,8 @@ class Session:
         }
 
 
-def _lab_of(profile: Profile) -> tuple[VirtualLab | None, Clock, Vendors]:
+def lab_of(profile: Profile) -> tuple[VirtualLab | None, Clock, Vendors]:
+    """The virtual lab of a profile with a bench (else None), the time, and where drivers get their libraries from."""
     if profile.bench is None:
         return None, SystemClock(), Vendors()
     from cryopl_bluesky.sim.lab import VirtualLab

@@ -1,0 +1,53 @@
+"""The instruments of a profile without its hardware, to check a recipe against."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from cryopl_bluesky.config import BenchSettings, FlipSettings, Profile
+from cryopl_bluesky.devices.instruments import Instruments
+from cryopl_bluesky.drivers.operator import ConsoleOperator
+from cryopl_bluesky.session.connect import connect
+from cryopl_bluesky.session.session import lab_of
+
+
+@contextmanager
+def rehearsal_instruments(profile: Profile) -> Iterator[Instruments]:
+    """The profile's devices and drivers on a virtual lab: the same limits and checks, nothing real is touched.
+
+    What only the hardware knows (which gratings are in the turret) is that of the published microscope. Parts that are
+    moved by hand are motorised, so that nobody is asked.
+
+    Args:
+        profile: any profile.
+    """
+    rehearsed = rehearsal_profile(profile)
+    lab, clock, vendors = lab_of(rehearsed)
+    assert lab is not None, "a rehearsal has a bench"
+    try:
+        with tempfile.TemporaryDirectory(prefix="cryopl-rehearsal-") as folder:
+            instruments = connect(rehearsed, vendors, clock, Path(folder), ConsoleOperator(clock))
+            try:
+                yield instruments
+            finally:
+                for instrument in instruments:
+                    instrument.shutdown()
+    finally:
+        lab.uninstall()
+
+
+def rehearsal_profile(profile: Profile) -> Profile:
+    """The profile on a bench: its limits, rules and defaults, but no serial numbers and nothing moved by hand."""
+    bench = profile.bench or BenchSettings()
+    return profile.model_copy(update={
+        "bench": bench.model_copy(update={"speed": max(bench.speed, 1000.0)}),
+        "camera": profile.camera.model_copy(update={"serial": ""}),
+        "spectrograph": profile.spectrograph.model_copy(update={"serial": ""}),
+        "laser": profile.laser.model_copy(update={"driver": "sepia2"}),
+        "hbt": profile.hbt.model_copy(update={"serial": ""}),
+        "l1_flip": FlipSettings(serial="37000001"),
+        "l5_flip": FlipSettings(serial="37000005"),
+    })
