@@ -1,18 +1,25 @@
 """The demo as a user runs it; then the truth that was put in must come out of the catalog alone."""
 
+import io
 import os
+import re
 import subprocess
 import sys
+from importlib.resources import as_file, files
 from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 from scipy.stats import chi2, norm
 
 from cryopl_bluesky.catalog.access import read_catalog
 from cryopl_bluesky.catalog.load import RunData, load_target
+from cryopl_bluesky.config import load_profile
 from cryopl_bluesky.figures.runs import temperatures
 from cryopl_bluesky.figures.summary import SummaryRow, summarise
+from cryopl_bluesky.plans.recipe import Recipe, load_recipe
+from cryopl_bluesky.session.dry_run import dry_run
 from cryopl_bluesky.sim.sample import Sample
 
 STEPS = ["widefield_image", "spectral_image", "trpl_map", "g2"]
@@ -28,6 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
                            capture_output=True, text=True, timeout=280)
     assert found.returncode == 0, found.stdout + found.stderr
     assert "[ 20/20]" in found.stdout
+    (work / "printed.txt").write_text(found.stdout)
     return work / "cryopl-demo"
 
 
@@ -49,6 +57,35 @@ def test_it_leaves_a_night_and_its_picture(folder, night):
         assert run.data["cryostat_in_band"].all()
         if "camera_saturated_px" in run.data:
             assert run.data["camera_saturated_px"].max() < 10
+
+
+def _minutes(text: str) -> float:
+    """Minutes of a duration as it is printed."""
+    hours, minutes = re.search(r"(?:(\d+) h )?(\d+) min", text).groups()  # pyright: ignore
+    return 60 * int(hours or 0) + int(minutes)
+
+
+def test_it_took_as_long_as_forecast(folder):
+    took, expected = re.search(r"The night took (.*); (.*) were expected", _printed(folder)).groups()  # pyright: ignore
+    assert abs(_minutes(expected) / _minutes(took) - 1) < 0.15
+    learned = dry_run(load_profile("sim"), _recipe(), folder, Console(file=io.StringIO()))
+    assert learned.learned >= 5
+    assert abs(learned.duration_s / 60 / _minutes(took) - 1) < 0.10
+
+
+def test_it_took_as_much_room_as_forecast(folder):
+    used = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and path.name != "night.png")
+    expected = dry_run(load_profile("sim"), _recipe(), folder, Console(file=io.StringIO())).disk_bytes
+    assert abs(expected / used - 1) < 0.20
+
+
+def _printed(folder: Path) -> str:
+    return (folder.parent / "printed.txt").read_text()
+
+
+def _recipe() -> Recipe:
+    with as_file(files("cryopl_bluesky") / "profiles" / "sim" / "demo.toml") as path:
+        return load_recipe(path)
 
 
 def _agree(pulls: list[float]) -> None:
