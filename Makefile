@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint benchmark clean
+.PHONY: demo test chaos lint benchmark clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -16,6 +16,11 @@ demo: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+# Nights with random faults and a kill -9 each, for example `make chaos NIGHTS=200`.
+NIGHTS ?= 30
+chaos: $(READY)
+	CRYOPL_CHAOS_NIGHTS=$(NIGHTS) $(BIN)/python -m pytest tests/acceptance/test_chaos.py -n 2 --dist load -rP
 
 lint: $(READY)
 	$(BIN)/ruff check .

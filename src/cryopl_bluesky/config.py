@@ -16,6 +16,36 @@ Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 
 
+class FaultSettings(Settings):
+    """A fault of the virtual lab.
+
+    Attributes:
+        name: for example "camera.no_frames"; `sim/fault_schedule.py` says where each is explained.
+        at_s: when it strikes, in bench time.
+        value: its parameter.
+        lasts_s: when it ends; 0 = it stays, or ends by itself.
+    """
+
+    name: str
+    at_s: NotNegative = 0.0
+    value: float = 1.0
+    lasts_s: NotNegative = 0.0
+
+
+class RandomFaultSettings(Settings):
+    """Faults drawn by a seed.
+
+    Attributes:
+        seed: which ones.
+        number: how many.
+        within_s: they strike in this time, in bench time.
+    """
+
+    seed: int
+    number: Annotated[int, Field(ge=1, le=100)] = 6
+    within_s: Positive = 3600.0
+
+
 class BenchSettings(Settings):
     """The virtual lab; a profile with this section needs no hardware.
 
@@ -25,6 +55,8 @@ class BenchSettings(Settings):
         sample: name of the sample on the cold finger.
         replay: photon file (.ptu) whose photons reach the SPADs instead of generated ones.
         initial_temperature_K: where the night begins.
+        faults: what goes wrong, and when.
+        random_faults: what else goes wrong, by a seed.
     """
 
     speed: Positive = 1000.0
@@ -32,6 +64,8 @@ class BenchSettings(Settings):
     sample: str = "superlattice"
     replay: Path | None = None
     initial_temperature_K: Annotated[float, Field(ge=3, le=325)] = 8.0
+    faults: list[FaultSettings] = []
+    random_faults: RandomFaultSettings | None = None
 
 
 class CameraSettings(Settings):

@@ -42,8 +42,9 @@ def rehearsal_instruments(profile: Profile) -> Iterator[Instruments]:
 def rehearsal_profile(profile: Profile) -> Profile:
     """The profile on a bench: its limits, rules and defaults, but no serial numbers and nothing moved by hand."""
     bench = profile.bench or BenchSettings()
+    quick = {"speed": max(bench.speed, 1000.0), "faults": [], "random_faults": None}
     return profile.model_copy(update={
-        "bench": bench.model_copy(update={"speed": max(bench.speed, 1000.0)}),
+        "bench": bench.model_copy(update=quick),
         "camera": profile.camera.model_copy(update={"serial": ""}),
         "spectrograph": profile.spectrograph.model_copy(update={"serial": ""}),
         "laser": profile.laser.model_copy(update={"driver": "sepia2"}),

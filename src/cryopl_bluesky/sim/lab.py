@@ -13,6 +13,7 @@ from cryopl_bluesky.sim import andor
 from cryopl_bluesky.sim.attodry import AttoDryServer
 from cryopl_bluesky.sim.bench import Bench
 from cryopl_bluesky.sim.clock import BenchClock
+from cryopl_bluesky.sim.fault_schedule import FaultSchedule, draw_faults
 from cryopl_bluesky.sim.flip_mount import MffBackend
 from cryopl_bluesky.sim.sample import Sample
 from cryopl_bluesky.sim.sepia2 import Sepia2Library
@@ -46,6 +47,9 @@ class VirtualLab:
             seed=settings.seed,
             replay=settings.replay,
         )
+        drawn = draw_faults(settings.random_faults) if settings.random_faults else []
+        self._faults = [*settings.faults, *drawn]
+        self._schedule: FaultSchedule | None = None
         self._cryostat = AttoDryServer(self.bench)
         self._uninstall_andor: Callable[[], None] | None = None
 
@@ -59,6 +63,7 @@ class VirtualLab:
         warnings.filterwarnings("ignore", message="could not cycle RTS", category=UserWarning)
         self._uninstall_andor = andor.install(self.bench)
         address = self._cryostat.start()
+        self._schedule = FaultSchedule(self.bench, self._faults)
         return Vendors(
             timetagger=lambda: make_module(self.bench),
             sepia2=lambda path: Sepia2Library(self.bench),
@@ -68,6 +73,8 @@ class VirtualLab:
 
     def uninstall(self) -> None:
         """Take everything away again."""
+        if self._schedule is not None:
+            self._schedule.stop()
         self._cryostat.stop()
         if self._uninstall_andor is not None:
             self._uninstall_andor()
