@@ -15,6 +15,7 @@ import pytest
 from rich.console import Console
 
 from cryopl_bluesky.catalog.access import read_catalog
+from cryopl_bluesky.catalog.load import load_measurement
 from cryopl_bluesky.catalog.queries import RunNotFoundError, series_runs
 from cryopl_bluesky.catalog.series import load_series
 from cryopl_bluesky.drivers.errors import InstrumentError, LimitError
@@ -121,6 +122,21 @@ def test_another_hand_at_the_cryostat_ends_the_night_whatever_the_policy(session
     session.catch_up()
     record = load_series(session.cat, "foreign")
     assert states(record) == ["missing", "missing"] and record.unsettled
+
+
+def test_a_temperature_that_was_lost_between_steps_is_settled_again(session, run):
+    def drop_control(name: str, document: dict) -> None:
+        session.lab.bench.set_fault("cryostat.control_drops")  # once
+        session.clock.sleep(20.0)
+        session.RE.unsubscribe(token)
+
+    token = session.RE.subscribe(drop_control, "stop")
+    record, _ = run(recipe("lost", [DARK, {**DARK, "frames": 2}]))
+    assert record.complete
+    first, second = [run.metadata["start"]["settle"] for run in series_runs(session.cat, record.uid)]
+    assert second["start_K"] < 7.9 and second != first
+    held = load_measurement(series_runs(session.cat, record.uid)[1])
+    assert held.data["cryostat_in_band"].all()
 
 
 def test_an_edited_recipe_says_what_changed(session, run):

@@ -268,6 +268,16 @@ class Cryostat(Instrument):
     def _ramp(self) -> float:
         return float(self.ramp_K_min.get())  # pyright: ignore[reportArgumentType]
 
+    def holds(self, setpoint_K: float) -> bool:
+        """Whether the temperature is still where it was settled: control on, mean of the newest samples in band."""
+        now_s = self._clock.monotonic()
+        try:
+            found = self._log.statistics(now_s, now_s)
+        except InstrumentError as error:
+            log.warning("%s: whether %g K is held is not known: %s", self.name, setpoint_K, error)
+            return False
+        return found.controlling and abs(found.mean_K - setpoint_K) <= rule_for(setpoint_K, self._rules).tolerance_K
+
     def settle_record(self) -> dict[str, float] | None:
         """How the last set point was reached: `start_K`, `setpoint_K`, `time_to_settle_s`; None = not by settling."""
         if self.settle_reason.get() != "settled":

@@ -37,7 +37,8 @@ def temperature_series(
 ) -> MsgGenerator[list[str]]:
     """Settle at each temperature and run all steps there; each step is a run of its own.
 
-    All steps are checked against the instruments before the first set point is sent. A step that fails is treated as
+    All steps are checked against the instruments before the first set point is sent. A temperature that has left its
+    band between two steps is settled again first. A step that fails is treated as
     its `on_failure` says; whatever failed is a run that says why. The cryostat is left controlling at the last
     temperature.
 
@@ -92,25 +93,30 @@ class _Night:
 
     def _temperatures(self) -> MsgGenerator[None]:
         for temperature_K, steps in _by_temperature(self._steps):
-            metadata = self._metadata("settle", steps[0])
-            settled = yield from self._attempt(
-                lambda T=temperature_K: self._settle(T), self._on_unsettled, "settle", metadata
-            )
-            if settled:
-                for step in steps:
-                    metadata = self._metadata(step.plan, step)
-                    yield from self._attempt(
-                        lambda s=step, m=metadata: self._measure(s, m), step.on_failure, step.plan, metadata
-                    )
+            if not (yield from self._settled(steps[0])):
+                continue
+            for step in steps:
+                if not self._ins.cryostat.holds(temperature_K):
+                    log.warning("the temperature has left its band at %g K; it is settled again", temperature_K)
+                    if not (yield from self._settled(step)):
+                        break
+                metadata = self._metadata(step.plan, step)
+                yield from self._attempt(
+                    lambda s=step, m=metadata: self._measure(s, m), step.on_failure, step.plan, metadata
+                )
+
+    def _settled(self, step: SeriesStep) -> MsgGenerator[bool]:
+        """Go to the temperature of a step; returns whether it is settled there."""
+        def settle() -> MsgGenerator[None]:
+            yield from bps.abs_set(self._ins.cryostat, step.temperature_K, wait=True)  # pyright: ignore
+
+        return (yield from self._attempt(settle, self._on_unsettled, "settle", self._metadata("settle", step)))
 
     def _metadata(self, what: str, step: SeriesStep) -> dict[str, Any]:
         series = {**self._common["series"], "step": what, "index": step.index}
         if what == step.plan:
             series["key"] = step.key
         return {**self._common, "series": series, "temperature_K": step.temperature_K}
-
-    def _settle(self, temperature_K: float) -> MsgGenerator[None]:
-        yield from bps.abs_set(self._ins.cryostat, temperature_K, wait=True)  # pyright: ignore[reportArgumentType]
 
     def _measure(self, step: SeriesStep, metadata: dict[str, Any]) -> MsgGenerator[None]:
         self._uids.append((yield from STEPS[step.plan](self._ins, **step.arguments, md=metadata)))
