@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test chaos lint benchmark clean
+.PHONY: demo test test-slow chaos lint benchmark clean
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -14,13 +14,19 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)
 	$(BIN)/cryopl demo
 
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
 test: $(READY)
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(PYTEST)
+
+# Sessions that are killed, followed and resumed, each in several processes; part of CI.
+test-slow: $(READY)
+	$(PYTEST) -m slow
 
 # Nights with random faults and a kill -9 each, for example `make chaos NIGHTS=200`.
 NIGHTS ?= 30
 chaos: $(READY)
-	CRYOPL_CHAOS_NIGHTS=$(NIGHTS) $(BIN)/python -m pytest tests/acceptance/test_chaos.py -n 2 --dist load -rP
+	CRYOPL_CHAOS_NIGHTS=$(NIGHTS) $(BIN)/python -m pytest tests/acceptance/test_chaos.py -m slow -n 2 --dist load -rP
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -107,6 +107,7 @@ def check_files(run: Any) -> int:
     return number
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(FIRST, FIRST + NIGHTS))
 def test_a_night_of_faults_and_a_kill_loses_nothing(tmp_path, seed):
     rng = np.random.default_rng(seed)

@@ -88,6 +88,7 @@ def test_the_single_emitter_sample_shows_the_antibunching_that_was_put_in(open_s
     assert np.isclose(run.data["hbt_capture_duration_s"][0], 300.0, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_delay_found_by_calibration_and_put_into_the_profile_is_gone(open_session, tmp_path):
     session = open_session(speed=1000.0, input_delays_ps=(0, 0, 0))
     truth_ps = HbtParameters().cable2_ps

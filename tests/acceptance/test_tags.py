@@ -139,6 +139,7 @@ def test_lost_tags_are_in_the_file_of_the_run_that_failed(session, recorder: Rec
         assert tags.losses and tags.losses[0].missed[tags.channels["spad1"].channel] > 0
 
 
+@pytest.mark.slow
 def test_a_killed_session_leaves_its_tags_to_the_last_second(tmp_path, environment):
     data = tmp_path / "data"
     process = measuring(data, environment, "g2(session.instruments, duration_s=60.0)", 1.0)
@@ -171,6 +172,7 @@ def test_a_killed_session_leaves_its_tags_to_the_last_second(tmp_path, environme
     assert (times[-1] - times[0]) / 1e12 > watched_s - 1.0
 
 
+@pytest.mark.slow
 def test_tags_show_up_while_they_are_counted(tmp_path, environment):
     data = tmp_path / "data"
     process = measuring(data, environment, "g2(session.instruments, duration_s=60.0)", 1.0)

@@ -95,6 +95,7 @@ except Exception as error:
 """
 
 
+@pytest.mark.slow
 def test_databroker_opens_it_by_profile_with_and_without_a_session(rig, tmp_path):
     write_tiled_profile(rig.folder, directory=tmp_path / "profiles")
     environment = {**os.environ, "HOME": str(tmp_path), "USERPROFILE": str(tmp_path),

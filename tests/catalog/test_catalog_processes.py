@@ -25,6 +25,9 @@ from cryopl_bluesky.catalog.writer import Feeder
 MEASURING = Path(__file__).with_name("measuring_process.py")
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def rig(tmp_path_factory):
     rig = Rig(tmp_path_factory.mktemp("data"))

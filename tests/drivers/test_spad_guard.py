@@ -161,7 +161,7 @@ def test_while_the_path_does_not_close_it_is_tried_again(make_lab):
     calls = []
     lab.guard.make_safe_by("shutter", lambda: calls.append(lab.bench.clock.monotonic()))  # it stays open
     lab.open_path()
-    lab.step(background_Hz=1e8)
+    lab.step(background_Hz=2.5e7)
     lab.bench.clock.sleep(3.0)
     assert len(calls) >= 2
     lab.close_path()
