@@ -88,7 +88,8 @@ def test_one_recipe_one_command(tmp_path, environment):
     assert shown.returncode == 0, shown.stderr
     assert (tmp_path / "dark.png").stat().st_size > 10_000
     script = "import databroker; cat = databroker.from_profile('cryopl'); print(cat[-1].metadata['start']['plan_name'])"
-    opened = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=120)
+    opened = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True,
+                            timeout=120)
     assert opened.stdout.strip().endswith("dark"), opened.stderr
 
 

@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -114,14 +115,29 @@ def test_a_temperature_that_cannot_be_reached_is_skipped_with_its_reason(session
 
 
 def test_another_hand_at_the_cryostat_ends_the_night_whatever_the_policy(session, run):
-    # The set point is refused silently, as when a second program writes its own.
-    session.lab.bench.faults["cryostat.setpoint_ignored"] = 9
-    with pytest.raises(InstrumentError, match="cryostat"):
+    loop = session.lab.bench.thermal.sample_loop
+
+    def second_program() -> None:
+        while loop.setpoint_K != 20.0:
+            time.sleep(0.01)
+        with session.lab.bench.lock:
+            loop.setpoint_K = 15.0
+
+    threading.Thread(target=second_program, daemon=True).start()
+    with pytest.raises(InstrumentError, match="15 K, but 20 K was commanded"):
         run(recipe("foreign", [DARK], [20.0, 8.0], on_unsettled="skip"))
-    session.lab.bench.faults.clear()
     session.catch_up()
     record = load_series(session.cat, "foreign")
-    assert states(record) == ["missing", "missing"] and record.unsettled
+    assert states(record) == ["missing", "missing"]
+    ((temperature_K, reason),) = record.unsettled
+    assert temperature_K == 20.0 and "foreign_change" in reason
+
+
+@pytest.mark.parametrize("fault", [("camera.stops", 1), ("spectrograph.communication_error", 3)])
+def test_faults_that_pass_do_not_cost_a_step(session, run, fault):
+    session.lab.bench.faults[fault[0]] = fault[1]
+    record, _ = run(recipe(fault[0], [MAP, IMAGE]))
+    assert record.complete
 
 
 def test_a_temperature_that_was_lost_between_steps_is_settled_again(session, run):
