@@ -272,6 +272,17 @@ class MicroscopeSettings(Settings):
     spot_diameter_y_um: Positive = 18.0
 
 
+class DiskSettings(Settings):
+    """When the disk of the data counts as full.
+
+    Attributes:
+        reserve_MB: free space (10^6 bytes) below which a run is held up; what one event writes must fit into it, and
+            the last 268 MB are never used.
+    """
+
+    reserve_MB: Annotated[float, Field(ge=300)] = 2000.0
+
+
 class Profile(Settings):
     """One microscope: which instruments there are and how to reach them.
 
@@ -282,6 +293,7 @@ class Profile(Settings):
 
     name: str
     data_dir: str = ""
+    disk: DiskSettings = DiskSettings()
     bench: BenchSettings | None = None
     camera: CameraSettings = CameraSettings()
     spectrograph: SpectrographSettings = SpectrographSettings()
