@@ -107,7 +107,7 @@ def check_frames(session: Session, recorder: Recorder, number: int) -> None:
     assert frames.shape[0] == number
     for index, mean in enumerate(means):
         assert np.asarray(frames[index]).mean() == pytest.approx(mean)
-    assert list(run.run["disk_guard"].read()["disk_state"].values) == ["short", "enough"]
+    assert list(run.client["disk_guard"].read()["disk_state"].values) == ["short", "enough"]
 
 
 def test_a_run_is_held_up_in_the_dark_and_goes_on_when_there_is_room(session, disk: Disk, recorder: Recorder):
