@@ -35,7 +35,7 @@ class Disk:
         self.said: list[str] = []
         session.disk_guard.free_MB = lambda: self.free_MB
         session.disk_guard._tell = self.said.append
-        self._failures: list[BaseException] = []
+        self._failures: list[Exception] = []
 
     @property
     def held_up(self) -> bool:
@@ -51,7 +51,7 @@ class Disk:
                     assert time.monotonic() < deadline_s, "the run was not held up"
                     time.sleep(0.05)
                 action()
-            except BaseException as error:
+            except Exception as error:  # noqa: BLE001 - raised in `check`, on the thread of the test
                 self._failures.append(error)
             finally:
                 self.free_MB = PLENTY_MB  # however a test ends, its run does

@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 
 import pytest
-from message_server import drip, inbox
 from pydantic import SecretStr
 from rich.console import Console
 
@@ -16,6 +15,7 @@ from cryopl_bluesky.drivers.errors import InstrumentError
 from cryopl_bluesky.plans.recipe import Recipe
 from cryopl_bluesky.session import Session
 from cryopl_bluesky.session.announce import run_announced
+from message_server import drip, inbox
 
 from .conftest import is_safe, sim_profile
 

@@ -1,16 +1,16 @@
-"""Messages reach the services through apprise; a service that fails or hangs hurts nobody and its password stays secret."""
+"""Messages reach the services through apprise; one that fails or hangs hurts nobody, and its password stays secret."""
 
 import base64
 import logging
 import time
 
 import pytest
-from message_server import closed_port, drip, inbox
 from pydantic import SecretStr
 
 from cryopl_bluesky.config import NotifySettings, Profile
 from cryopl_bluesky.settings_file import ConfigError, parse_toml
 from cryopl_bluesky.supervision.notify import Notifier
+from message_server import closed_port, drip, inbox
 
 PASSWORD = "hunter2"
 

@@ -144,8 +144,7 @@ class DiskGuard:
             if value != dark:
                 yield from bps.mv(signal, value)
         yield Msg("checkpoint")
-        for trigger in begun or ():
-            yield trigger
+        yield from begun or ()
 
     def _light(self) -> MsgGenerator[list[tuple[Any, str, str]]]:
         """What is made dark, as (quantity, dark value, present value), in the order in which the light comes back.
