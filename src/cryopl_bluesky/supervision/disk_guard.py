@@ -144,7 +144,7 @@ class DiskGuard:
             if value != dark:
                 yield from bps.mv(signal, value)
         yield Msg("checkpoint")
-        yield from begun or ()
+        yield from ensure_generator(begun or [])
 
     def _light(self) -> MsgGenerator[list[tuple[Any, str, str]]]:
         """What is made dark, as (quantity, dark value, present value), in the order in which the light comes back.
