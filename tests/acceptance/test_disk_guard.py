@@ -21,7 +21,7 @@ from cryopl_bluesky.catalog.queries import find_run
 from cryopl_bluesky.catalog.tags import open_tags
 from cryopl_bluesky.session import Session
 
-from .conftest import Recorder, is_safe, sim_profile
+from .conftest import Recorder, is_safe
 
 PLENTY_MB = 1e6
 HELD_S = 60.0
@@ -227,33 +227,31 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_on_a_small_disk_nothing_fails_and_nothing_is_missing(open_session, small_disk: Path):
-    open_session().close()  # closes the session before: the Andor libraries are one per process
-    profile = sim_profile(speed=1000.0)
-    profile = profile.model_copy(update={"disk": profile.disk.model_copy(update={"reserve_MB": 300.0})})
-    with Session(profile, small_disk / "data") as session:
-        recorder, said, failures = Recorder(session), [], []
-        session.disk_guard._tell = said.append
-        filler = small_disk / "filler"
+    session = open_session(data=small_disk / "data", disk={"reserve_MB": 300.0}, speed=1000.0)
+    recorder, said, failures = Recorder(session), [], []
+    session.disk_guard._tell = said.append
+    filler = small_disk / "filler"
 
-        def fill() -> None:
-            filler.write_bytes(bytes(shutil.disk_usage(small_disk).free - 290_000_000))
+    def fill() -> None:
+        filler.write_bytes(bytes(shutil.disk_usage(small_disk).free - 290_000_000))
 
-        def make_room() -> None:
-            try:
-                while not said:
-                    time.sleep(0.05)
-                assert is_safe(session)
-                time.sleep(2.0)
-                assert len(said) == 1 and is_safe(session)
-            except AssertionError as error:
-                failures.append(error)
-            finally:
-                filler.unlink()
+    def make_room() -> None:
+        try:
+            while not said:
+                time.sleep(0.05)
+            assert is_safe(session)
+            time.sleep(2.0)
+            assert len(said) == 1 and is_safe(session)
+        except AssertionError as error:
+            failures.append(error)
+        finally:
+            filler.unlink()
 
-        thread = threading.Thread(target=make_room, daemon=True)
-        thread.start()
-        after_events(session, 3, fill)
-        session.RE(plans.spectral_image(session.instruments, exposure_s=1.0, frames=8))
-        thread.join(30)
-        assert said and not failures
-        check_frames(session, recorder, 8)
+    thread = threading.Thread(target=make_room, daemon=True)
+    thread.start()
+    after_events(session, 3, fill)
+    session.RE(plans.spectral_image(session.instruments, exposure_s=1.0, frames=6))
+    thread.join(30)
+    assert len(said) == 2 and not failures
+    check_frames(session, recorder, 6)
+    session.close()  # before its disk goes
