@@ -141,10 +141,10 @@ def run(
 
         say_what_it_takes(load_profile(profile), loaded, _folder(profile, data), console)
         return
-    from cryopl_bluesky.session.night import run_recipe
+    from cryopl_bluesky.session.announce import run_announced
 
     with _session(profile, data) as opened:
-        night = run_recipe(opened, loaded, console, resume)
+        night = run_announced(opened, loaded, console, resume)
         folder = opened.folder.root
     console.print(f"{night.count('done')} of {len(night.steps)} steps of series {night.uid[:8]} are in "
                   f"[bold]{folder}[/bold]; draw them with: cryopl show {night.uid[:8]} --png night.png --data {folder}")
@@ -171,6 +171,21 @@ def series(
             console.print(steps_table(load_series(catalog.client, target)))
         else:
             console.print(series_table(list_series(catalog.client)))
+
+
+@app.command()
+def notify_test(profile: ProfileOption = "sim") -> None:
+    """Send a test message to every service in the profile's section [notify]."""
+    from cryopl_bluesky.config import load_profile
+    from cryopl_bluesky.supervision.notify import Notifier
+
+    results = Notifier(load_profile(profile).notify).test()
+    if not results:
+        console.print(f"profile {profile} names no services: add urls to its section \\[notify]")
+    for service, problem in results.items():
+        console.print(f"service {service}: {problem or 'sent'}", highlight=False)
+    if any(results.values()):
+        raise typer.Exit(1)
 
 
 @app.command()

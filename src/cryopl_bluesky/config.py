@@ -6,7 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from cryopl_bluesky.settings_file import ConfigError, Settings, load_toml, parse_toml
 
@@ -272,6 +272,36 @@ class MicroscopeSettings(Settings):
     spot_diameter_y_um: Positive = 18.0
 
 
+class DiskSettings(Settings):
+    """When the disk of the data counts as full.
+
+    Attributes:
+        reserve_MB: free space (10^6 bytes) below which a run is held up; what one event writes must fit into it, and
+            the last 268 MB are never used.
+    """
+
+    reserve_MB: Annotated[float, Field(ge=300)] = 2000.0
+
+
+NotifyEvent = Literal["start", "trip", "disk", "failure", "done"]
+
+
+class NotifySettings(Settings):
+    """Who is told of nights and trips, through apprise.
+
+    Attributes:
+        urls: services as apprise writes them, for example "mailtos://user:password@example.org"; they are neither
+            logged nor recorded.
+        events: what they are told of: "start" of a night, "trip" of the SPADs' guard, "disk" short of room,
+            "failure" of a night, "done" with its picture.
+        timeout_s: longest wait for the services at the end of a session.
+    """
+
+    urls: list[SecretStr] = []
+    events: list[NotifyEvent] = ["start", "trip", "disk", "failure", "done"]
+    timeout_s: Positive = 15.0
+
+
 class Profile(Settings):
     """One microscope: which instruments there are and how to reach them.
 
@@ -282,6 +312,8 @@ class Profile(Settings):
 
     name: str
     data_dir: str = ""
+    disk: DiskSettings = DiskSettings()
+    notify: NotifySettings = NotifySettings()
     bench: BenchSettings | None = None
     camera: CameraSettings = CameraSettings()
     spectrograph: SpectrographSettings = SpectrographSettings()

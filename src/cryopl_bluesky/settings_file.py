@@ -97,7 +97,9 @@ def _problem(detail: Any, model: type[BaseModel], lines: dict[tuple[str, ...], i
         location = (*location, discriminator)
         text = f"{discriminator}={tag!r} does not exist; {remedy}"
     else:
-        text = f"{key}={detail['input']!r}: {detail['msg'][0].lower()}{detail['msg'][1:]}"
+        # A URL may hold a password.
+        value = "'...'" if "://" in str(detail["input"]) else repr(detail["input"])
+        text = f"{key}={value}: {detail['msg'][0].lower()}{detail['msg'][1:]}"
     return _line_of(location, lines), text
 
 

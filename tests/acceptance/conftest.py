@@ -42,7 +42,8 @@ def open_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[
     opened: list[Session] = []
 
     def open_one(
-        operator: Any = None, flips: str = "mff", input_delays_ps: tuple[int, int, int] | None = None, **bench: Any
+        operator: Any = None, flips: str = "mff", input_delays_ps: tuple[int, int, int] | None = None,
+        data: Path | None = None, disk: dict[str, Any] | None = None, notify: dict[str, Any] | None = None, **bench: Any
     ) -> Session:
         while opened:  # the Andor libraries are one per process, as on the real PC
             opened.pop().close()
@@ -53,7 +54,11 @@ def open_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[
         if input_delays_ps is not None:
             hbt = profile.hbt.model_copy(update={"input_delays_ps": input_delays_ps})
             profile = profile.model_copy(update={"hbt": hbt})
-        opened.append(Session(profile, tmp_path_factory.mktemp("data"), operator))
+        for section, changed in (("disk", disk), ("notify", notify)):
+            if changed is not None:
+                settings = getattr(profile, section).model_copy(update=changed)
+                profile = profile.model_copy(update={section: settings})
+        opened.append(Session(profile, data or tmp_path_factory.mktemp("data"), operator))
         return opened[-1]
 
     yield open_one

@@ -222,6 +222,12 @@ class Camera(Detector):
     def _put_frames_expected(self) -> None:
         self.frames_expected.put(self._exposures.remaining)
 
+    @property
+    def expected_bytes(self) -> int:
+        """Room on the disk that the announced frames take at most (they are compressed 3 to 4 times as a rule)."""
+        height, width = self._frame_shape
+        return self.frames_expected.get() * height * width * 2
+
     # ---- acquisition
 
     def stage(self) -> list[object]:

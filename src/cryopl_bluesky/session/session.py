@@ -25,6 +25,8 @@ from cryopl_bluesky.drivers.vendors import Vendors
 from cryopl_bluesky.session.connect import connect
 from cryopl_bluesky.session.memory import share_memory_pools
 from cryopl_bluesky.session.validation import validate_first_events_only
+from cryopl_bluesky.supervision.disk_guard import DiskGuard
+from cryopl_bluesky.supervision.notify import Notifier
 from cryopl_bluesky.supervision.safe_state import SafeStateKeeper, make_safe
 
 if TYPE_CHECKING:
@@ -51,6 +53,8 @@ class Session:
 
     Attributes:
         instruments: the devices.
+        disk_guard: holds up runs while the disk is short of room.
+        notifier: tells people who are not here what happened.
         RE: the RunEngine; its documents are in the journal before anything else sees them.
         recovered: runs of earlier sessions that were closed as interrupted.
         lab: the virtual lab when the profile has a bench, else None.
@@ -81,6 +85,8 @@ class Session:
             self.folder.journal, lambda: self.catalog.connect(), on_delivered=self._delivered.add
         )
         self.journal = Journal(self.folder.journal, self.feeder.notify)
+        self.notifier = Notifier(profile.notify)
+        self.disk_guard = DiskGuard(self.folder.root, profile.disk.reserve_MB, self.instruments, self._tell)
         self.RE = self._run_engine()
         self.recovered: list[Recovered] = close_interrupted(self.folder.journal)
         self._background.submit(self._deliver_what_is_missing)
@@ -97,10 +103,18 @@ class Session:
         ins = self.instruments
         baseline = [ins.spectrograph, ins.laser, ins.l1_flip, ins.l5_flip, ins.microscope]
         engine.preprocessors.append(SupplementalData(baseline=baseline))
+        engine.preprocessors.append(self.disk_guard)
         keeper = SafeStateKeeper(self.instruments)
         engine.subscribe(keeper.watch_documents)
+        engine.subscribe(self.notifier.watch_documents)
         engine.state_hook = keeper  # pyright: ignore[reportAttributeAccessIssue] - bluesky types it as None
         return engine
+
+    def _tell(self, text: str) -> None:
+        """Say something that the user should know now, at the prompt or above the progress of a night."""
+        print(text, flush=True)
+        log.warning(text)
+        self.notifier.send("disk", "Room on the disk", text)
 
     def _deliver_what_is_missing(self) -> None:
         try:
@@ -153,6 +167,7 @@ class Session:
         self._background.shutdown(wait=True)
         if self._catalog.exception() is None:
             self._catalog.result().close()
+        self.notifier.wait()
         if self.lab is not None:
             self.lab.uninstall()
 
