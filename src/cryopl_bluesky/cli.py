@@ -63,6 +63,8 @@ def _session(profile: str, data: Path | None) -> Iterator[Session]:
         raise typer.Exit(1) from error
     with session:
         _log_to(session.folder.root / "cryopl.log")
+        for report in session.guard_reports:
+            errors.print(str(report), style="bold red" if report.problems else "", highlight=False, markup=False)
         for run in session.recovered:
             console.print(f"run {run.uid[:8]} of an earlier session was interrupted; it is closed now and kept")
         try:
