@@ -66,6 +66,11 @@ class Session:
         self.folder = DataFolder.at(data_dir).create()
         self._closed = False
         wait_until_done(self.folder.guard_lock)
+        # First, because it imports for seconds: on another core while the instruments connect.
+        self.guard = OutlivingGuard(
+            "cryopl_bluesky.session.guard_process", str(self.folder.root), first_line=profile.model_dump_json(),
+            log_path=self.folder.guard_log,
+        )
         self._lab = open_lab(profile, self.folder.bench)
         self.lab, self.clock = self._lab.virtual, self._lab.clock
         try:
@@ -74,12 +79,9 @@ class Session:
             )
         except BaseException:
             self._lab.close()
+            self.guard.close()
             raise
         self.guard_reports = take_reports(self.folder.guard_reports)
-        self.guard = OutlivingGuard(
-            "cryopl_bluesky.session.guard_process", str(self.folder.root), first_line=profile.model_dump_json(),
-            log_path=self.folder.guard_log,
-        )
         self.instruments.laser.ask_before_light(self.guard.check)
         atexit.register(self.close)
         self._background = ThreadPoolExecutor(max_workers=1, thread_name_prefix="open-catalog")

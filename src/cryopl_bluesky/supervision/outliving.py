@@ -71,8 +71,8 @@ class OutlivingGuard:
             self._say(BYE)
             self._stdin.close()
         try:
-            self._process.wait(_END_S)
-        except subprocess.TimeoutExpired:  # it is still importing
+            self._process.wait(_END_S if self._ready.is_set() else 0.0)
+        except subprocess.TimeoutExpired:  # as a rule because it is still importing
             self._process.kill()
             self._process.wait()
         self._listener.join(_END_S)
