@@ -63,6 +63,8 @@ def _session(profile: str, data: Path | None) -> Iterator[Session]:
         raise typer.Exit(1) from error
     with session:
         _log_to(session.folder.root / "cryopl.log")
+        for report in session.guard_reports:
+            errors.print(str(report), style="bold red" if report.problems else "", highlight=False, markup=False)
         for run in session.recovered:
             console.print(f"run {run.uid[:8]} of an earlier session was interrupted; it is closed now and kept")
         try:
@@ -130,6 +132,9 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="only say what it will do and take; nothing moves")
     ] = False,
+    from_K: Annotated[
+        float | None, typer.Option("--from-K", help="for --dry-run: temperature before the night; else the last run's")
+    ] = None,
 ) -> None:
     """Run a recipe: settle at each temperature and measure all its steps."""
     from cryopl_bluesky.config import load_profile
@@ -139,7 +144,7 @@ def run(
     if dry_run:
         from cryopl_bluesky.session.dry_run import dry_run as say_what_it_takes
 
-        say_what_it_takes(load_profile(profile), loaded, _folder(profile, data), console)
+        say_what_it_takes(load_profile(profile), loaded, _folder(profile, data), console, from_K)
         return
     from cryopl_bluesky.session.announce import run_announced
 

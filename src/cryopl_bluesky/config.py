@@ -54,7 +54,7 @@ class BenchSettings(Settings):
         seed: seed of all random numbers.
         sample: name of the sample on the cold finger.
         replay: photon file (.ptu) whose photons reach the SPADs instead of generated ones.
-        initial_temperature_K: where the night begins.
+        initial_temperature_K: where the sample is in a new data folder; later, where it was left.
         faults: what goes wrong, and when.
         random_faults: what else goes wrong, by a seed.
     """
@@ -302,6 +302,16 @@ class NotifySettings(Settings):
     timeout_s: Positive = 15.0
 
 
+class SupervisionSettings(Settings):
+    """The guard that makes laser and light path safe when the session cannot any more.
+
+    Attributes:
+        silence_s: it also acts when the session's process lives but has given no sign of life for this long.
+    """
+
+    silence_s: Annotated[float, Field(ge=3, le=600)] = 10.0
+
+
 class Profile(Settings):
     """One microscope: which instruments there are and how to reach them.
 
@@ -323,6 +333,7 @@ class Profile(Settings):
     l1_flip: FlipSettings = FlipSettings()
     l5_flip: FlipSettings = FlipSettings()
     microscope: MicroscopeSettings = MicroscopeSettings()
+    supervision: SupervisionSettings = SupervisionSettings()
 
 
 def load_profile(name_or_path: str) -> Profile:

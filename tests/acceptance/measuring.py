@@ -8,7 +8,9 @@ import textwrap
 from pathlib import Path
 
 
-def measuring(data: Path, environment: dict[str, str], plan: str, speed: float) -> subprocess.Popen[str]:
+def measuring(
+    data: Path, environment: dict[str, str], plan: str, speed: float, silence_s: float = 10.0
+) -> subprocess.Popen[str]:
     """Start a process that runs one plan; it prints the name (and number) of each document.
 
     Args:
@@ -16,6 +18,7 @@ def measuring(data: Path, environment: dict[str, str], plan: str, speed: float) 
         environment: of the process.
         plan: call of a plan of `plans`, with `session` at hand.
         speed: of its bench.
+        silence_s: after which its guard acts although it lives.
     """
     script = f"""
         from cryopl_bluesky import plans
@@ -24,6 +27,8 @@ def measuring(data: Path, environment: dict[str, str], plan: str, speed: float) 
 
         profile = load_profile("sim")
         profile = profile.model_copy(update={{"bench": profile.bench.model_copy(update={{"speed": {speed}}})}})
+        supervision = profile.supervision.model_copy(update={{"silence_s": {silence_s}}})
+        profile = profile.model_copy(update={{"supervision": supervision}})
         session = Session(profile, {str(data)!r})
         session.cat
         session.RE.subscribe(lambda name, doc: print(name, doc.get("seq_num", ""), flush=True))

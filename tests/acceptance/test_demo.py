@@ -68,7 +68,7 @@ def _minutes(text: str) -> float:
 def test_it_took_as_long_as_forecast(folder):
     took, expected = re.search(r"The night took (.*); (.*) were expected", _printed(folder)).groups()  # pyright: ignore
     assert abs(_minutes(expected) / _minutes(took) - 1) < 0.15
-    learned = dry_run(load_profile("sim"), _recipe(), folder, Console(file=io.StringIO()))
+    learned = dry_run(load_profile("sim"), _recipe(), folder, Console(file=io.StringIO()), start_K=8.0)
     assert learned.learned >= 5
     assert abs(learned.duration_s / 60 / _minutes(took) - 1) < 0.10
 

@@ -81,6 +81,26 @@ class DataFolder:
         """File behind `RE.md`."""
         return self.root / "metadata.json"
 
+    @property
+    def guard_reports(self) -> Path:
+        """What the guard that outlives the session did, one JSON line each; see `supervision/guard_reports.py`."""
+        return self.root / "guard.jsonl"
+
+    @property
+    def guard_log(self) -> Path:
+        """What that guard said while it did so; usually empty."""
+        return self.root / "guard.log"
+
+    @property
+    def guard_lock(self) -> Path:
+        """Lock held while that guard has instruments open."""
+        return self.root / "guard.lock"
+
+    @property
+    def bench(self) -> Path:
+        """How the virtual lab was left, for the next process that opens it."""
+        return self.root / "bench.json"
+
     def has_runs(self) -> bool:
         """Whether anything was measured here."""
         return any(self.journal.glob("*.jsonl"))

@@ -96,6 +96,14 @@ def list_series(client: Container, limit_runs: int = 2000) -> list[SeriesRecord]
     return [_record(runs) for runs in by_uid.values() if "keys" in runs[0].metadata["start"]["series"]]
 
 
+def last_temperature_K(client: Container) -> float | None:
+    """Set point of the newest run that says one; None when there is none."""
+    for run in newest_runs(client, 20):
+        if (temperature_K := run.metadata["start"].get("temperature_K")) is not None:
+            return float(temperature_K)
+    return None
+
+
 def settle_times(client: Container, limit_runs: int = 2000) -> list[SettleTime]:
     """Settle times of past series, newest first, each change of temperature once.
 

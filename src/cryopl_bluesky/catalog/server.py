@@ -10,11 +10,11 @@ import json
 import logging
 import secrets
 import subprocess
-import sys
 import threading
-from typing import IO, Any
+from typing import IO
 
 from cryopl_bluesky.catalog.folder import DataFolder
+from cryopl_bluesky.child_process import start_module
 
 log = logging.getLogger(__name__)
 
@@ -41,11 +41,7 @@ class CatalogServer:
     def __init__(self, folder: DataFolder, timeout_s: float = 60.0):
         self.api_key = secrets.token_hex(32)
         with folder.server_log.open("wb") as log_file:
-            # -P: no file in the user's working directory may stand in for a library.
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "cryopl_bluesky.catalog.serve", str(folder.root)],
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log_file, **_deaf_to_ctrl_c(),
-            )
+            self._process = start_module("cryopl_bluesky.catalog.serve", str(folder.root), log_file=log_file)
         port = self._port(timeout_s)
         if port is None:
             self.close(0.0)
@@ -96,13 +92,6 @@ class CatalogServer:
             return None
         finally:
             deadline.cancel()
-
-
-def _deaf_to_ctrl_c() -> dict[str, Any]:
-    """Options of `Popen` by which a Ctrl-C at the prompt reaches the session alone."""
-    if sys.platform == "win32":
-        return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
-    return {"start_new_session": True}
 
 
 def _why_not(folder: DataFolder, timeout_s: float) -> str:

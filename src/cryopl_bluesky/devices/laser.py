@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ophyd import Component as Cpt
@@ -9,7 +10,6 @@ from ophyd import Component as Cpt
 from cryopl_bluesky.clock import Clock
 from cryopl_bluesky.devices.base import Instrument, Quantity
 from cryopl_bluesky.drivers.laser import LaserDriver
-from cryopl_bluesky.drivers.spad_guard import SpadGuard
 
 EMISSION = ("on", "off")
 
@@ -48,12 +48,12 @@ class Laser(Instrument):
         super().__init__(name=name, **kwargs)
         self._driver, self._clock = driver, clock
         self._resume_emission = False
-        self._guard: SpadGuard | None = None
+        self._permits: list[Callable[[], object]] = []
         self.wavelength_nm.put(wavelength_nm)
 
-    def protected_by(self, guard: SpadGuard) -> None:
-        """Ask the guard of the SPADs before each emission."""
-        self._guard = guard
+    def ask_before_light(self, permit: Callable[[], object]) -> None:
+        """Call `permit` before each emission; it may wait, and raises to refuse. Who comes last is asked first."""
+        self._permits.insert(0, permit)
 
     def refresh(self) -> None:
         """Read the state of the laser."""
@@ -99,8 +99,8 @@ class Laser(Instrument):
         return self.emission.get()
 
     def _switch_on(self) -> None:
-        if self._guard is not None:
-            self._guard.check()
+        for permit in self._permits:
+            permit()
         self._driver.switch_on()
 
     def pause(self) -> None:

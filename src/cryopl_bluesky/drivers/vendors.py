@@ -24,6 +24,11 @@ def _sepia2(path: str) -> Any:
     return load_vendor_library(path)
 
 
+def import_now() -> None:
+    """Import what the drivers of the light path import at their first use (a second), for who must be quick then."""
+    from pylablib.devices import Andor  # noqa: F401
+
+
 @dataclass(frozen=True)
 class Vendors:
     """One entry per vendor boundary.

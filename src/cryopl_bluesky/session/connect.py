@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -162,7 +162,7 @@ class _Connector:
         assert guard is not None, "the Time Tagger is connected"
         guard.make_safe_by(laser.name, laser.make_safe)
         guard.make_safe_by(spectrograph.name, spectrograph.make_safe)
-        laser.protected_by(guard)
+        laser.ask_before_light(guard.check)
         spectrograph.call(lambda: spectrograph.protected_by(guard), FIRST_READ_TIMEOUT_S)
 
 
@@ -201,6 +201,23 @@ def connect(
         default_repetition_rate_Hz=profile.laser.repetition_rate_Hz,
         default_intensity_permille=profile.laser.intensity_permille,
     )
+
+
+def light_path(
+    profile: Profile, vendors: Vendors, clock: Clock, operator: Operator
+) -> dict[str, Callable[[], Instrument]]:
+    """What opens each instrument that can take the light away; nothing is opened or read yet.
+
+    The flip mounts are not among them: neither end of them is safer than the other.
+
+    Args:
+        profile: which instruments and how to reach them.
+        vendors: where the drivers get their vendors' libraries from.
+        clock: for waiting.
+        operator: who is asked about a laser that is set by hand.
+    """
+    connector = _Connector(profile, vendors, clock, Path(), operator)
+    return {"laser": connector.laser, "spectrograph": connector.spectrograph}
 
 
 def _problem(name: str, error: BaseException | None) -> Problem:

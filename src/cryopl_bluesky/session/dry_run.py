@@ -29,10 +29,12 @@ class Forecast:
 
     Attributes:
         steps: its steps in their order.
+        start_K: temperature before the first one.
         learned: number of settle times of past series that the estimate rests on.
     """
 
     steps: Sequence[StepEstimate]
+    start_K: float
     learned: int
 
     @property
@@ -47,7 +49,8 @@ class Forecast:
 
 
 def forecast(
-    ins: Instruments, profile: Profile, recipe: Recipe, measured: Sequence[SettleTime], done: Collection[str] = ()
+    ins: Instruments, profile: Profile, recipe: Recipe, measured: Sequence[SettleTime], done: Collection[str] = (),
+    start_K: float | None = None,
 ) -> Forecast:
     """Estimate a recipe with the settle times measured in past series.
 
@@ -57,17 +60,21 @@ def forecast(
         recipe: what to do.
         measured: past settle times, from `catalog.series.settle_times`.
         done: keys of steps that will not be measured again.
+        start_K: temperature before the first step; None = as the cryostat shows.
 
     Raises:
         LimitError: something the instruments cannot do.
     """
     steps = [step for step in recipe.series_steps(ins) if step.key not in done]
     settle = SettleEstimate(ins.cryostat.settle_rules, measured)
-    start_K = float(ins.cryostat.locate()["readback"])
-    return Forecast(estimate_series(ins, steps, settle, start_K, profile.hbt.typical_rate_Hz), settle.learned)
+    begin_K = float(ins.cryostat.locate()["readback"]) if start_K is None else start_K
+    estimates = estimate_series(ins, steps, settle, begin_K, profile.hbt.typical_rate_Hz)
+    return Forecast(estimates, begin_K, settle.learned)
 
 
-def dry_run(profile: Profile, recipe: Recipe, folder: Path, console: Console) -> Forecast:
+def dry_run(
+    profile: Profile, recipe: Recipe, folder: Path, console: Console, start_K: float | None = None
+) -> Forecast:
     """Check a recipe against the profile without touching its hardware, and print what it will take.
 
     Args:
@@ -75,29 +82,30 @@ def dry_run(profile: Profile, recipe: Recipe, folder: Path, console: Console) ->
         recipe: what to do.
         folder: data folder; its past series give the settle times.
         console: where to print.
+        start_K: temperature before the night; None = that of the last run in the folder.
 
     Raises:
         LimitError: something the instruments cannot do.
     """
-    measured = past_settle_times(folder)
+    measured, last_K = _past(folder)
     with rehearsal_instruments(profile) as instruments:
-        found = forecast(instruments, profile, recipe, measured)
+        found = forecast(instruments, profile, recipe, measured, start_K=last_K if start_K is None else start_K)
     console.print(_table(found))
     for line in _summary(profile, recipe, found, folder):
         console.print(line, highlight=False)
     return found
 
 
-def past_settle_times(folder: Path) -> list[SettleTime]:
-    """Settle times that the catalog of a data folder knows; none when there is no catalog yet."""
+def _past(folder: Path) -> tuple[list[SettleTime], float | None]:
+    """Settle times and last temperature of a data folder; nothing when there is no catalog yet."""
     from cryopl_bluesky.catalog.access import NoCatalogError, read_catalog
-    from cryopl_bluesky.catalog.series import settle_times
+    from cryopl_bluesky.catalog.series import last_temperature_K, settle_times
 
     try:
         with read_catalog(folder) as catalog:
-            return settle_times(catalog.client)
+            return settle_times(catalog.client), last_temperature_K(catalog.client)
     except NoCatalogError:
-        return []
+        return [], None
 
 
 def _table(found: Forecast) -> Table:
@@ -125,8 +133,8 @@ def _summary(profile: Profile, recipe: Recipe, found: Forecast, folder: Path) ->
     basis = (f"settle times: {found.learned} measured in past series" if found.learned
              else "settle times: from a model of the cryostat; after the first series from what was measured")
     return [
-        f"{recipe.name}: about {duration_text(found.duration_s)}; started now, it ends about "
-        f"{time.strftime('%a %H:%M', time.localtime(time.time() + found.duration_s))}. {basis}.",
+        f"{recipe.name}: about {duration_text(found.duration_s)} from {found.start_K:.4g} K on; started now, it ends "
+        f"about {time.strftime('%a %H:%M', time.localtime(time.time() + found.duration_s))}. {basis}.",
         f"disk: {found.disk_bytes / 1e6:.0f} MB of {free_bytes / 1e6:.0f} MB free in {existing}: {fits}.",
         _dose(profile, found),
         "All steps are within the limits of the instruments; nothing was moved.",

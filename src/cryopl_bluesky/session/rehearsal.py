@@ -11,7 +11,7 @@ from cryopl_bluesky.config import BenchSettings, FlipSettings, Profile
 from cryopl_bluesky.devices.instruments import Instruments
 from cryopl_bluesky.drivers.operator import ConsoleOperator
 from cryopl_bluesky.session.connect import connect
-from cryopl_bluesky.session.session import lab_of
+from cryopl_bluesky.session.lab import open_lab
 
 
 @contextmanager
@@ -25,18 +25,13 @@ def rehearsal_instruments(profile: Profile) -> Iterator[Instruments]:
         profile: any profile.
     """
     rehearsed = rehearsal_profile(profile)
-    lab, clock, vendors = lab_of(rehearsed)
-    assert lab is not None, "a rehearsal has a bench"
-    try:
-        with tempfile.TemporaryDirectory(prefix="cryopl-rehearsal-") as folder:
-            instruments = connect(rehearsed, vendors, clock, Path(folder), ConsoleOperator(clock))
-            try:
-                yield instruments
-            finally:
-                for instrument in instruments:
-                    instrument.shutdown()
-    finally:
-        lab.uninstall()
+    with open_lab(rehearsed) as lab, tempfile.TemporaryDirectory(prefix="cryopl-rehearsal-") as folder:
+        instruments = connect(rehearsed, lab.vendors, lab.clock, Path(folder), ConsoleOperator(lab.clock))
+        try:
+            yield instruments
+        finally:
+            for instrument in instruments:
+                instrument.shutdown()
 
 
 def rehearsal_profile(profile: Profile) -> Profile:

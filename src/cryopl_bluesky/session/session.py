@@ -18,21 +18,20 @@ from cryopl_bluesky.catalog.metadata import PersistentMetadata
 from cryopl_bluesky.catalog.profile import write_tiled_profile
 from cryopl_bluesky.catalog.recovery import Recovered, close_interrupted, delivered_list, undelivered
 from cryopl_bluesky.catalog.writer import Feeder
-from cryopl_bluesky.clock import Clock, SystemClock
 from cryopl_bluesky.config import Profile
 from cryopl_bluesky.drivers.operator import ConsoleOperator, Operator
-from cryopl_bluesky.drivers.vendors import Vendors
 from cryopl_bluesky.session.connect import connect
+from cryopl_bluesky.session.lab import open_lab
 from cryopl_bluesky.session.memory import share_memory_pools
 from cryopl_bluesky.session.validation import validate_first_events_only
 from cryopl_bluesky.supervision.disk_guard import DiskGuard
+from cryopl_bluesky.supervision.guard_reports import take_reports
 from cryopl_bluesky.supervision.notify import Notifier
+from cryopl_bluesky.supervision.outliving import OutlivingGuard, wait_until_done
 from cryopl_bluesky.supervision.safe_state import SafeStateKeeper, make_safe
 
 if TYPE_CHECKING:
     from tiled.client.container import Container
-
-    from cryopl_bluesky.sim.lab import VirtualLab
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +56,8 @@ class Session:
         notifier: tells people who are not here what happened.
         RE: the RunEngine; its documents are in the journal before anything else sees them.
         recovered: runs of earlier sessions that were closed as interrupted.
+        guard_reports: what was done to make the instruments safe after earlier sessions that did not end in order.
+        guard: the process that does so after this one.
         lab: the virtual lab when the profile has a bench, else None.
 
     Raises:
@@ -68,15 +69,24 @@ class Session:
         self.profile = profile
         self.folder = DataFolder.at(data_dir).create()
         self._closed = False
-        self.lab, self.clock, vendors = lab_of(profile)
+        wait_until_done(self.folder.guard_lock)
+        # First, because it imports for seconds: on another core while the instruments connect.
+        self.guard = OutlivingGuard(
+            "cryopl_bluesky.session.guard_process", str(self.folder.root), first_line=profile.model_dump_json(),
+            log_path=self.folder.guard_log,
+        )
+        self._lab = open_lab(profile, self.folder.bench)
+        self.lab, self.clock = self._lab.virtual, self._lab.clock
         try:
             self.instruments = connect(
-                profile, vendors, self.clock, self.folder.root, operator or ConsoleOperator(self.clock)
+                profile, self._lab.vendors, self.clock, self.folder.root, operator or ConsoleOperator(self.clock)
             )
         except BaseException:
-            if self.lab is not None:
-                self.lab.uninstall()
+            self._lab.close()
+            self.guard.close()
             raise
+        self.guard_reports = take_reports(self.folder.guard_reports)
+        self.instruments.laser.ask_before_light(self.guard.check)
         atexit.register(self.close)
         self._background = ThreadPoolExecutor(max_workers=1, thread_name_prefix="open-catalog")
         self._catalog: Future[Catalog] = self._background.submit(open_catalog, self.folder)
@@ -168,8 +178,8 @@ class Session:
         if self._catalog.exception() is None:
             self._catalog.result().close()
         self.notifier.wait()
-        if self.lab is not None:
-            self.lab.uninstall()
+        self._lab.close()
+        self.guard.close()
 
     def __enter__(self) -> Session:
         return self
@@ -188,13 +198,3 @@ class Session:
             "session": self, "RE": self.RE, "cat": LazyCatalog(lambda: self.cat), "bp": bp, "bps": bps, "mv": bps.mv,
             **device_names(self.instruments), **bound_plans(self.instruments),
         }
-
-
-def lab_of(profile: Profile) -> tuple[VirtualLab | None, Clock, Vendors]:
-    """The virtual lab of a profile with a bench (else None), the time, and where drivers get their libraries from."""
-    if profile.bench is None:
-        return None, SystemClock(), Vendors()
-    from cryopl_bluesky.sim.lab import VirtualLab
-
-    lab = VirtualLab(profile.bench)
-    return lab, lab.clock, lab.install()

@@ -18,10 +18,15 @@ import numpy as np
 
 from cryopl_bluesky.clock import Clock
 from cryopl_bluesky.sim.clock import BenchClock
+from cryopl_bluesky.sim.memory import Memory
 
 if TYPE_CHECKING:
     from cryopl_bluesky.sim.sample import Sample
     from cryopl_bluesky.sim.thermal import ThermalModel
+
+_LASTING_OPTICS = ("l1_in", "l5_in", "port", "shutter_open")
+"""What the bench's memory keeps of the optics: where light can go."""
+_KEEP_TEMPERATURE_S = 60.0
 
 
 @dataclass
@@ -84,6 +89,7 @@ class Bench:
         replay: photon file (.ptu) whose photons reach the SPADs instead of generated ones.
         room_light_Hz: extra uncorrelated detections per SPAD while the path to the SPADs is open.
         faults: names of faults that are switched on, with their parameter.
+        memory: what is still known when this process has ended; the optics begin as it says.
     """
 
     clock: Clock
@@ -95,8 +101,31 @@ class Bench:
     replay: Path | None = None
     room_light_Hz: float = 0.0
     faults: dict[str, float] = field(default_factory=dict)
+    memory: Memory = field(default_factory=Memory)
     lock: threading.RLock = field(default_factory=threading.RLock)
     _listeners: list[Callable[[], None]] = field(default_factory=list)
+    _temperature_kept_s: float = float("-inf")
+
+    def __post_init__(self) -> None:
+        for name, value in self.memory.recall("optics", self._lasting_optics()).items():
+            setattr(self.optics, name, value)
+
+    def _lasting_optics(self) -> dict[str, bool | str]:
+        with self.lock:
+            return {name: getattr(self.optics, name) for name in _LASTING_OPTICS}
+
+    def _temperatures(self) -> dict[str, float | bool]:
+        with self.lock:
+            sample_K = self.sample_temperature_K()
+            loop = self.thermal.sample_loop
+            return {"sample_K": sample_K, "cold_plate_K": self.thermal.cold_plate_K,
+                    "setpoint_K": loop.setpoint_K, "control": loop.mode != "off"}
+
+    def remember(self) -> None:
+        """Have the memory keep how optics and temperatures are now (the laser sees to its own part)."""
+        self.memory.keep("optics", self._lasting_optics)
+        self._temperature_kept_s = self.clock.monotonic()
+        self.memory.keep("temperature", self._temperatures)
 
     def rng(self, instrument: str) -> np.random.Generator:
         """A random generator of its own for each instrument, reproducible by the seed."""
@@ -111,6 +140,9 @@ class Bench:
         with self.moment():
             for listener in self._listeners:
                 listener()
+        self.memory.keep("optics", self._lasting_optics)
+        if self.clock.monotonic() - self._temperature_kept_s > _KEEP_TEMPERATURE_S:
+            self.remember()
 
     def moment(self) -> AbstractContextManager[None]:
         """What happens inside happens at one moment of bench time, unless that is real time (do not wait inside)."""

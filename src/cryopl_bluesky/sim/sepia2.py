@@ -40,11 +40,12 @@ _FROM_OSCILLATOR = 7
 _BASES = {2: ("80.00 MHz (int. A)", 80e6), 3: ("64.00 MHz (int. B)", 64e6), 4: ("50.00 MHz (int. C)", 50e6)}
 _EXTERNAL = {0: "external rising", 1: "external falling"}
 _LATENCY_S = 0.005
+_OF_THE_PROCESS = ("opened", "mapped", "pll_since_s")
 
 
 @dataclass
 class _Frame:
-    """Registers of the frame; they survive closing, as in the real one."""
+    """Registers of the frame; they survive closing, and those that `registers` gives the end of the program."""
 
     opened: bool = False
     mapped: bool = False
@@ -64,6 +65,10 @@ class _Frame:
     aux_in: int = 0
     pll_since_s: float = float("-inf")
 
+    def registers(self) -> dict[str, Any]:
+        """All but what belongs to a connection or to one process' time."""
+        return {name: value for name, value in vars(self).items() if name not in _OF_THE_PROCESS}
+
 
 class Sepia2Library:
     """An object with the `SEPIA2_*` functions as ctypes callbacks of the vendor's prototypes.
@@ -75,6 +80,7 @@ class Sepia2Library:
     def __init__(self, bench: Bench):
         self._bench = bench
         self._frame = _Frame()
+        vars(self._frame).update(bench.memory.recall("laser", self._frame.registers()))
         for name, argtypes in PROTOTYPES.items():
             function = getattr(self, f"_{name.removeprefix('SEPIA2_')}")
             setattr(self, name, ctypes.CFUNCTYPE(ctypes.c_int32, *argtypes)(self._guarded(name, function)))
@@ -87,12 +93,17 @@ class Sepia2Library:
                 with self._bench.lock:
                     code = function(*arguments)
                 self._emit()  # listeners must not run under the bench's lock: they have locks of their own
+                self._bench.memory.keep("laser", self._registers)
                 return code
             except Exception:
                 log.exception("%s failed", name)
                 return -9910
 
         return call
+
+    def _registers(self) -> dict[str, Any]:
+        with self._bench.lock:
+            return self._frame.registers()
 
     def _ready(self, device: int) -> int:
         if self._bench.fault("laser.unplugged") is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from cryopl_bluesky.devices.base import Instrument
 
@@ -19,7 +19,20 @@ SAFE_TIMEOUT_S = 10.0
 _CUT_SHORT = ("halting", "aborting", "stopping", "panicked")
 
 
-def make_safe(instruments: Iterable[Instrument], timeout_s: float = SAFE_TIMEOUT_S) -> list[str]:
+class HasSafeState(Protocol):
+    """An instrument, as far as its safety goes."""
+
+    @property
+    def name(self) -> str:
+        """Name for messages."""
+        ...
+
+    def make_safe(self) -> None:
+        """Leave nothing dangerous on, or raise."""
+        ...
+
+
+def make_safe(instruments: Iterable[HasSafeState], timeout_s: float = SAFE_TIMEOUT_S) -> list[str]:
     """Make all instruments safe at the same time, one failing or hanging instrument not hindering the others.
 
     Args:
@@ -31,7 +44,7 @@ def make_safe(instruments: Iterable[Instrument], timeout_s: float = SAFE_TIMEOUT
     """
     problems: dict[str, str] = {}
 
-    def attempt(instrument: Instrument) -> None:
+    def attempt(instrument: HasSafeState) -> None:
         try:
             instrument.make_safe()
         except Exception as error:  # noqa: BLE001 - whatever one instrument raises, the others must still be tried
