@@ -88,8 +88,16 @@ def kill_in_the_middle(work: Path, rng: np.random.Generator) -> dict[str, int]:
         time.sleep(0.05)
     time.sleep(rng.uniform(0.0, 12.0))
     night.kill()
+    time.sleep(2.0)
+    assert is_dark(work / "data"), "2 s after the kill there is light"
     night.communicate()
     return events_in_journal(work / "data")
+
+
+def is_dark(data: Path) -> bool:
+    """Whether the bench, as the next process will find it, has no beam and a closed path to the SPADs."""
+    bench = json.loads((data / "bench.json").read_text(encoding="ascii"))
+    return bench["laser"]["soft_lock"] and bench["laser"]["permille"] == 0 and not bench["optics"]["shutter_open"]
 
 
 def check_files(run: Any) -> int:
@@ -121,6 +129,7 @@ def test_a_night_of_faults_and_a_kill_loses_nothing(tmp_path, seed):
     printed, _ = again.communicate(timeout=290)
     assert again.returncode in (0, 1), printed
     assert "Traceback" not in printed, printed
+    assert is_dark(tmp_path / "data")
 
     files_read = lost = 0
     on_disk = events_in_journal(tmp_path / "data")

@@ -129,13 +129,15 @@ def _table(found: Forecast) -> Table:
 def _summary(profile: Profile, recipe: Recipe, found: Forecast, folder: Path) -> list[str]:
     existing = next(path for path in (folder, *folder.resolve().parents) if path.exists())
     free_bytes = shutil.disk_usage(existing).free
-    fits = "it fits" if found.disk_bytes < free_bytes else "[bold red]it does not fit[/bold red]"
+    reserve_MB = profile.disk.reserve_MB
+    fits = "it fits" if found.disk_bytes + reserve_MB * 1e6 < free_bytes else "[bold red]it does not fit[/bold red]"
     basis = (f"settle times: {found.learned} measured in past series" if found.learned
              else "settle times: from a model of the cryostat; after the first series from what was measured")
     return [
         f"{recipe.name}: about {duration_text(found.duration_s)} from {found.start_K:.4g} K on; started now, it ends "
         f"about {time.strftime('%a %H:%M', time.localtime(time.time() + found.duration_s))}. {basis}.",
-        f"disk: {found.disk_bytes / 1e6:.0f} MB of {free_bytes / 1e6:.0f} MB free in {existing}: {fits}.",
+        f"disk: {found.disk_bytes / 1e6:.0f} MB of {free_bytes / 1e6:.0f} MB free in {existing}, "
+        f"{reserve_MB:g} MB of which stay in reserve: {fits}.",
         _dose(profile, found),
         "All steps are within the limits of the instruments; nothing was moved.",
     ]
