@@ -14,6 +14,7 @@ import pytest
 from .conftest import sim_profile
 from .measuring import measuring
 
+pytestmark = pytest.mark.slow
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 G2 = "g2(session.instruments, duration_s=1e5)"
 
