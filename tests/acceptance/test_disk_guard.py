@@ -40,7 +40,7 @@ class Disk:
 
     @property
     def held_up(self) -> bool:
-        return self._session.disk_guard.disk.state.get() == "short"
+        return self._session.disk_guard.held_up
 
     def while_held_up(self, action: Callable[[], object]) -> threading.Thread:
         """Wait until a run is held up, and then do something on a thread of its own."""

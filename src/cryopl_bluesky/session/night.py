@@ -49,7 +49,9 @@ def run_recipe(session: Session, recipe: Recipe, console: Console, resume: str =
     # The first series of a folder must not wait until Tiled is imported; there is nothing to learn from anyway.
     known = settle_times(session.cat) if session.folder.has_runs() else []
     expected = forecast(session.instruments, session.profile, recipe, known, done)
-    progress = SeriesProgress(session.instruments, expected.steps, session.clock, console)
+    progress = SeriesProgress(
+        session.instruments, expected.steps, session.clock, console, lambda: session.disk_guard.held_up
+    )
     plan = recipe.plan(session.instruments, series_uid=earlier.uid if earlier else "", done=done)
     token = session.RE.subscribe(progress)
     began_s = session.clock.monotonic()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -31,12 +31,17 @@ class SeriesProgress:
         steps: estimates of the steps that will be measured.
         clock: the time of the session.
         console: where to write.
+        held_up: whether the night waits for room on the disk.
 
     Attributes:
         series_uid: of the series, once its first run has begun.
     """
 
-    def __init__(self, ins: Instruments, steps: Sequence[StepEstimate], clock: Clock, console: Console):
+    def __init__(
+        self, ins: Instruments, steps: Sequence[StepEstimate], clock: Clock, console: Console,
+        held_up: Callable[[], bool] = lambda: False,
+    ):
+        self._held_up = held_up
         self._ins, self._clock, self._console = ins, clock, console
         self._left = {estimate.step.index: estimate for estimate in steps}
         self._total = len(self._left)
@@ -83,6 +88,8 @@ class SeriesProgress:
         yield grid
 
     def _now(self) -> str:
+        if self._held_up():
+            return "waiting for room on the disk, in the dark"
         if self._current is not None:
             return f"{self._current['measurement']}, event {self._events + 1}"
         cryostat = self._ins.cryostat.locate()

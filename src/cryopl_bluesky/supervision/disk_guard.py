@@ -65,6 +65,7 @@ class DiskGuard:
     Attributes:
         free_MB: looks how much is free.
         disk: what is recorded.
+        held_up: whether a plan waits for room now.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class DiskGuard:
     ):
         self._folder, self._reserve_MB, self._ins, self._tell = folder, reserve_MB, ins, tell
         self._could_look = True
+        self.held_up = False
         self.free_MB: Callable[[], float] = self._free_MB
         self.disk = Disk(name="disk")
         self.disk.folder.put(str(folder))
@@ -133,10 +135,7 @@ class DiskGuard:
         self._note("short", announced_MB, run_is_open)
         if run_is_open:
             yield from self._record(msg.run)
-        while self.free_MB() < RESUME_FACTOR * self._reserve_MB + announced_MB:
-            # With a checkpoint each time, a pause by hand comes back to here and repeats nothing.
-            yield Msg("checkpoint")
-            yield Msg("sleep", None, LOOK_AGAIN_S)
+        yield from self._wait_for_room(announced_MB)
         self._note("enough", announced_MB, run_is_open)
         if run_is_open:
             yield from self._record(msg.run)
@@ -145,6 +144,16 @@ class DiskGuard:
                 yield from bps.mv(signal, value)
         yield Msg("checkpoint")
         yield from ensure_generator(begun or [])
+
+    def _wait_for_room(self, announced_MB: float) -> MsgGenerator[None]:
+        self.held_up = True
+        try:
+            while self.free_MB() < RESUME_FACTOR * self._reserve_MB + announced_MB:
+                # With a checkpoint each time, a pause by hand comes back to here and repeats nothing.
+                yield Msg("checkpoint")
+                yield Msg("sleep", None, LOOK_AGAIN_S)
+        finally:
+            self.held_up = False
 
     def _light(self) -> MsgGenerator[list[tuple[Any, str, str]]]:
         """What is made dark, as (quantity, dark value, present value), in the order in which the light comes back.
@@ -165,7 +174,7 @@ class DiskGuard:
             for_frames = f" and {announced_MB:.0f} MB for the frames of this run" if announced_MB else ""
             text = (
                 f"Paused, {what}: {free_MB:.0f} MB are free for {self._folder}, below the reserve of "
-                f"{self._reserve_MB:g} MB{for_frames}. The laser is locked. Make room on that disk (delete or move "
+                f"{self._reserve_MB:.0f} MB{for_frames}. The laser is locked. Make room on that disk (delete or move "
                 f"away what is not needed); it goes on by itself from {wanted_MB:.0f} MB on."
             )
         else:
