@@ -79,7 +79,7 @@ def test_killed_in_the_middle_of_g2_and_safe_within_2_s_and_told_once(tmp_path, 
 
     again = subprocess.run([sys.executable, "-m", "cryopl_bluesky", "session", "--data", str(data)], input="exit\n",
                            env={**environment, "COLUMNS": "200"}, capture_output=True, text=True, timeout=120)
-    assert "ended without closing (its process was gone); made safe: laser after" in again.stderr, again.stderr
+    assert "the guard of a session acted (its process was gone); made safe: laser after" in again.stderr, again.stderr
 
     # That session ended in order: its guard has gone without a report of its own, and there is nothing more to tell.
     assert not guards_of(data)

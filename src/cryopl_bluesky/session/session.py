@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import logging
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -70,21 +71,20 @@ class Session:
         self.folder = DataFolder.at(data_dir).create()
         self._closed = False
         wait_until_done(self.folder.guard_lock)
-        # First, because it imports for seconds: on another core while the instruments connect.
-        self.guard = OutlivingGuard(
-            "cryopl_bluesky.session.guard_process", str(self.folder.root), first_line=profile.model_dump_json(),
-            log_path=self.folder.guard_log,
-        )
-        self._lab = open_lab(profile, self.folder.bench)
-        self.lab, self.clock = self._lab.virtual, self._lab.clock
-        try:
+        with contextlib.ExitStack() as undo:
+            # First, because it imports for seconds: on another core while the instruments connect.
+            self.guard = OutlivingGuard(
+                "cryopl_bluesky.session.guard_process", str(self.folder.root), first_line=profile.model_dump_json(),
+                log_path=self.folder.guard_log,
+            )
+            undo.callback(self.guard.close)
+            self._lab = open_lab(profile, self.folder.bench)
+            undo.callback(self._lab.close)
+            self.lab, self.clock = self._lab.virtual, self._lab.clock
             self.instruments = connect(
                 profile, self._lab.vendors, self.clock, self.folder.root, operator or ConsoleOperator(self.clock)
             )
-        except BaseException:
-            self._lab.close()
-            self.guard.close()
-            raise
+            undo.pop_all()
         self.guard_reports = take_reports(self.folder.guard_reports)
         self.instruments.laser.ask_before_light(self.guard.check)
         atexit.register(self.close)

@@ -36,7 +36,7 @@ class GuardReport:
         when = datetime.fromtimestamp(self.time_s).astimezone().isoformat(sep=" ", timespec="seconds")
         safe = ", ".join(f"{name} after {seconds:.2g} s" for name, seconds in self.safe_after_s.items())
         problems = "".join(f"; PROBLEM: {problem}" for problem in self.problems)
-        return f"{when}: a session ended without closing ({self.cause}); made safe: {safe or 'nothing'}{problems}"
+        return f"{when}: the guard of a session acted ({self.cause}); made safe: {safe or 'nothing'}{problems}"
 
 
 def add_report(path: Path, report: GuardReport) -> None:

@@ -49,7 +49,7 @@ class Heartbeat:
                 line = self._lines.get(timeout=None if silent else left_s)
             except queue.Empty:
                 silent = True
-                act(f"its process was there but gave no sign of life for {silence_s:g} s")
+                act(f"its process gave no sign of life for {silence_s:g} s")
                 continue
             if not line:
                 act(GONE)
