@@ -19,7 +19,7 @@ PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 test: $(READY)
 	$(PYTEST)
 
-# Sessions that are killed, followed and resumed, each in several processes; part of CI.
+# What takes tens of seconds each: sessions that are killed, followed and resumed, statistics; part of CI.
 test-slow: $(READY)
 	$(PYTEST) -m slow
 

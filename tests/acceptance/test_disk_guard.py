@@ -23,6 +23,8 @@ from cryopl_bluesky.session import Session
 
 from .conftest import Recorder, is_safe
 
+pytestmark = pytest.mark.slow
+
 PLENTY_MB = 1e6
 HELD_S = 60.0
 

@@ -19,6 +19,8 @@ from message_server import drip, inbox
 
 from .conftest import is_safe
 
+pytestmark = pytest.mark.slow
+
 PASSWORD = "hunter2"
 
 

@@ -198,6 +198,7 @@ def test_light_let_in_by_hand_is_guarded_too(guarded):
     session.RE(bps.mv(session.instruments.hbt.guard, "reset", spectrograph.port, "camera"))
 
 
+@pytest.mark.slow
 def test_ordinary_light_never_trips(guarded):
     session = guarded
     session.RE(plans.decay(session.instruments, duration_s=300.0))

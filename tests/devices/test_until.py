@@ -57,6 +57,7 @@ def assert_honest(values: np.ndarray, sigmas: np.ndarray, truth: float) -> None:
         assert 0.8 < spread < 1.2, spread
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("g2_0", "precision"), [(1.0, 0.08), (0.3, 0.06)])
 def test_g2_stops_at_the_precision_that_was_asked_for(tmp_path, g2_0, precision):
     hbt = make_hbt(tmp_path, Light(g2_0=g2_0))
@@ -73,6 +74,7 @@ def test_g2_stops_at_the_precision_that_was_asked_for(tmp_path, g2_0, precision)
     assert_honest(np.array([r.g2_0_raw for r in results]), np.array([r.sigma for r in results]), g2_0)
 
 
+@pytest.mark.slow
 def test_a_decay_stops_at_the_precision_of_its_mean_lifetime(tmp_path):
     hbt = make_hbt(tmp_path, Light(lifetimes_ns=(4.0,)))
     set_all(hbt, record="decay", decay_binwidth_ps=BINWIDTH_PS, duration_s=1_000.0, until_precision=0.02)

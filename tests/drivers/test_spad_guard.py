@@ -229,6 +229,7 @@ def test_no_light_without_a_watchdog(make_lab):
         lab.guard.check()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate_Hz", [0.0, 500.0, 40e3, 2e6])
 def test_no_false_alarm_in_a_quarter_of_an_hour(make_lab, rate_Hz):
     lab = make_lab(light=Light(rate_Hz=rate_Hz, repetition_rate_Hz=None, lifetimes_ns=(0.0,)))

@@ -71,6 +71,7 @@ class Notifier:
         ]
         self._threads: list[threading.Thread] = []
         self._problems: dict[str, str] = {}
+        self._problems_lock = threading.Lock()
         self._trips: set[str] = set()
 
     def wants(self, event: NotifyEvent) -> bool:
@@ -141,9 +142,11 @@ class Notifier:
 
     def _failed(self, name: str, problem: str) -> None:
         """Log the first failure of a service; the following ones would say the same."""
-        if name not in self._problems:
+        with self._problems_lock:
+            first = name not in self._problems
+            self._problems[name] = problem
+        if first:
             log.warning("notification service %s: %s; check [notify] urls of the profile", name, problem)
-        self._problems[name] = problem
 
 
 def _silence_apprise() -> None:
