@@ -120,6 +120,7 @@ def test_another_hand_at_the_cryostat_ends_the_night_whatever_the_policy(session
     def second_program() -> None:
         while loop.setpoint_K != 20.0:
             time.sleep(0.01)
+        session.clock.sleep(30.0)  # after the read-back of the command, in the middle of settling
         with session.lab.bench.lock:
             loop.setpoint_K = 15.0
 
