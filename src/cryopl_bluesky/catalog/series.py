@@ -88,10 +88,8 @@ def list_series(client: Container, limit_runs: int = 2000) -> list[SeriesRecord]
         client: Tiled client of the catalog's root.
         limit_runs: how many runs are looked at.
     """
-    from tiled.queries import Like
-
     by_uid: dict[str, list[Run]] = {}
-    for run in newest_runs(client.search(Like("series.uid", "%")), limit_runs):
+    for run in _runs_in_series(client, limit_runs):
         by_uid.setdefault(run.metadata["start"]["series"]["uid"], []).append(run)
     return [_record(runs) for runs in by_uid.values() if "keys" in runs[0].metadata["start"]["series"]]
 
@@ -111,14 +109,19 @@ def settle_times(client: Container, limit_runs: int = 2000) -> list[SettleTime]:
         client: Tiled client of the catalog's root.
         limit_runs: how many runs are looked at.
     """
-    from tiled.queries import Like
-
     found: dict[SettleTime, None] = {}
-    for run in newest_runs(client.search(Like("series.uid", "%")), limit_runs):
+    for run in _runs_in_series(client, limit_runs):
         settle = run.metadata["start"].get("settle")
         if settle:
             found[SettleTime(**settle)] = None
     return list(found)
+
+
+def _runs_in_series(client: Container, limit_runs: int) -> list[Run]:
+    """The newest runs that belong to any series, newest first."""
+    from tiled.queries import Like
+
+    return newest_runs(client.search(Like("series.uid", "%")), limit_runs)
 
 
 def _record(runs: Sequence[Run]) -> SeriesRecord:

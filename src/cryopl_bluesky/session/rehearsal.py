@@ -36,6 +36,9 @@ def rehearsal_instruments(profile: Profile) -> Iterator[Instruments]:
 
 def rehearsal_profile(profile: Profile) -> Profile:
     """The profile on a bench: its limits, rules and defaults, but no serial numbers and nothing moved by hand."""
+    from cryopl_bluesky.sim.lab import FLIP_MOUNTS
+
+    serials = {element: serial for serial, element in FLIP_MOUNTS.items()}
     bench = profile.bench or BenchSettings()
     quick = {"speed": max(bench.speed, 1000.0), "faults": [], "random_faults": None}
     return profile.model_copy(update={
@@ -44,6 +47,6 @@ def rehearsal_profile(profile: Profile) -> Profile:
         "spectrograph": profile.spectrograph.model_copy(update={"serial": ""}),
         "laser": profile.laser.model_copy(update={"driver": "sepia2"}),
         "hbt": profile.hbt.model_copy(update={"serial": ""}),
-        "l1_flip": FlipSettings(serial="37000001"),
-        "l5_flip": FlipSettings(serial="37000005"),
+        "l1_flip": FlipSettings(serial=serials["l1"]),
+        "l5_flip": FlipSettings(serial=serials["l5"]),
     })
