@@ -72,6 +72,8 @@ class Session:
         self.profile = profile
         self.folder = DataFolder.at(data_dir).create()
         self._closed = False
+        # Told before anything is opened: a guard that is still trying leaves the instruments to this session.
+        self.guard_reports = take_reports(self.folder.guard_reports)
         wait_until_done(self.folder.guard_lock)
         with contextlib.ExitStack() as undo:
             # First, because it imports for seconds: on another core while the instruments connect.
@@ -87,7 +89,6 @@ class Session:
                 profile, self._lab.vendors, self.clock, self.folder.root, operator or ConsoleOperator(self.clock)
             )
             undo.pop_all()
-        self.guard_reports = take_reports(self.folder.guard_reports)
         self.instruments.laser.ask_before_light(self.guard.check)
         atexit.register(self.close)
         self._background = ThreadPoolExecutor(max_workers=1, thread_name_prefix="open-catalog")
@@ -170,7 +171,9 @@ class Session:
             return
         self._closed = True
         atexit.unregister(self.close)
-        make_safe(self.instruments)
+        not_safe = make_safe(self.instruments)
+        for problem in not_safe.values():
+            print(f"NOT SAFE: {problem}; the guard goes on trying, look yourself as well", flush=True)
         self.journal.close()
         if not self.feeder.close(DELIVERY_TIMEOUT_S):
             log.warning("the catalog is behind; the next session delivers the rest from %s", self.folder.journal)
@@ -184,7 +187,7 @@ class Session:
             self._catalog.result().close()
         self.notifier.wait()
         self._lab.close()
-        self.guard.close()
+        self.guard.close(take_over=bool(not_safe))
 
     def __enter__(self) -> Session:
         return self
