@@ -23,6 +23,8 @@ from ..counting import SPAD_DEAD_TIME_NS, check_count_rates
 FEWEST_COUNTS = 1000
 FEWEST_BINS = 6
 """Bins within the FWHM below which it is only known to a bin."""
+PLATEAU_FROM, PLATEAU_BINS = 200, 3
+"""So many bins with exactly the highest count, from this count on, do not happen by chance."""
 NOT_BACKGROUND = 3.0
 """The background is taken from bins before the pulse's rise, at least this many (smoothed) half widths away."""
 
@@ -87,11 +89,14 @@ def measure_irf(
 
     Raises:
         AnalysisError: Bad counts, too few of them, or no dark bins before the pulse.
-        FitError: No pulse with two flanks.
+        FitError: No pulse with two flanks, or one with a cut top.
     """
     n, dt = count_array("counts", counts), positive("binwidth_ps", binwidth_ps)
     if n.sum() < FEWEST_COUNTS:
         raise AnalysisError(f"counts holds {n.sum():g} photons, below the limit of {FEWEST_COUNTS}; record longer.")
+    full = int((n == n.max()).sum())
+    if n.max() >= PLATEAU_FROM and full >= PLATEAU_BINS:
+        raise FitError(f"{full} bins hold exactly {n.max():g} counts: the counter ran full; record shorter.")
     top, left, right = _rough(n)
     dark = n[: max(0, int(top - NOT_BACKGROUND * (top - left)) - 2)]
     if dark.size < 10:

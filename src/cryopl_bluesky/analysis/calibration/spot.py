@@ -201,7 +201,8 @@ def _shape(precision: Floats, block: int) -> Floats:
     x, y = vectors[:, 1]
     angle = np.degrees(np.arctan2(y, x))
     angle = angle - 180.0 if angle > 90.0 else angle + 180.0 if angle <= -90.0 else angle
-    widths = 4.0 * np.sqrt(np.array([values[1], values[0], covariance[0, 0], covariance[1, 1]]))
+    variances = np.array([values[1], values[0], covariance[0, 0], covariance[1, 1]])
+    widths = 4.0 * np.sqrt(np.maximum(variances, 0.0))  # zero: narrower than a pixel, refused by its caller
     return np.array([widths[0], widths[1], angle, widths[2], widths[3]])
 
 
@@ -212,12 +213,12 @@ def _result(
     if not (a > 0 and c > 0 and a * c > b * b and height > 5.0 * np.sqrt(fit.covariance[5, 5])):
         raise FitError("No spot found: the fit is not a peak above the noise; expose longer, or cut the image.")
     major, minor, angle, along_x, along_y = _shape(fit.theta[2:5], block)
+    if not minor >= FEWEST_ACROSS:
+        raise FitError(f"The spot is {minor:.1f} px wide, {FEWEST_ACROSS:g} px are needed; use less binning.")
     if major > 1.5 * max(shape) or not (0 <= x0 < shape[1] and 0 <= y0 < shape[0]):
         raise FitError(
             f"The spot ({major:.0f} px) does not lie in the image of {shape[1]} x {shape[0]} px; take a wider field."
         )
-    if not minor >= FEWEST_ACROSS:
-        raise FitError(f"The spot is {minor:.1f} px wide, {FEWEST_ACROSS:g} px are needed; use less binning.")
     errors = _errors(fit, block)
     inside = a * (x - x0) ** 2 + 2 * b * (x - x0) * (y - y0) + c * (y - y0) ** 2 < 4.0
     rms = float(np.sqrt((fit.residual[inside] ** 2).mean()) / height)
