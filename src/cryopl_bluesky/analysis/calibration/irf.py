@@ -51,6 +51,7 @@ class Irf:
         background_per_bin: What was subtracted.
         photons: Counts in the window above the background.
         window: First bin and one past the last bin that were kept.
+        method: How the FWHM was found.
         notes: What a reader must know: pile-up, saturation, bins too wide.
     """
 
@@ -65,6 +66,7 @@ class Irf:
     background_per_bin: float
     photons: float
     window: tuple[int, int]
+    method: str
     notes: tuple[str, ...] = ()
 
 
@@ -123,12 +125,14 @@ def measure_irf(
     )]  # fmt: skip
     if right - left >= FEWEST_BINS:
         peak_bin, fwhm, error = _width(n, background, top, left, right)
+        method = f"Poisson fit of ln(counts) above {CORE_FROM:g} of the height, bin width removed"
     else:
         peak_bin, fwhm, error = float(top) + 0.5, *_coarse_width(n - background, top)
+        method = "straight lines between bins"
         notes.append(f"the FWHM holds {right - left} bins only: known to a bin; record finer bins")
     return Irf(
         kept, dt, fwhm * dt, error * dt, spad, positive("repetition_rate_Hz", repetition_rate_Hz), intensity,
-        peak_bin * dt, background, float(kept.sum()), (first, last), tuple(notes),
+        peak_bin * dt, background, float(kept.sum()), (first, last), method, tuple(notes),
     )  # fmt: skip
 
 

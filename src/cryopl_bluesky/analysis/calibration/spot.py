@@ -49,6 +49,7 @@ class SpotFit:
         residual_rms: Rms of data minus fit inside of the 1/e2 ellipse, over the amplitude.
         reduced_chi2: Per degree of freedom; None when the variance was unknown.
         error_scale: Factor already in the errors.
+        method: Model, weights, and the blocks of pixels that were summed.
         notes: What a reader must know.
     """
 
@@ -69,6 +70,7 @@ class SpotFit:
     residual_rms: float
     reduced_chi2: float | None
     error_scale: float
+    method: str
     notes: tuple[str, ...] = ()
 
     @property
@@ -241,6 +243,8 @@ def _result(
         residual_rms=rms,
         reduced_chi2=fit.reduced_chi2,
         error_scale=fit.error_scale,
+        method=f"rotated 2-D Gaussian + constant, {'even' if fit.reduced_chi2 is None else 'shot-noise'} weights, "
+        f"blocks of {block} x {block} pixels",
         notes=_notes(fit, rms, ratio, errors, (major, minor), shape),
     )
 
