@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.signal import find_peaks, peak_widths
 
-from .._checks import AnalysisError, FitError, Floats, finite_array, positive, same_shape
+from .._checks import AnalysisError, FitError, Floats, count_array, finite_array, positive, same_shape
 from .._line_fit import LineFit, fit_line
 from ..units import FWHM_PER_SIGMA, HC_EV_NM
 
@@ -77,7 +77,7 @@ def find_lines(
     """
     axis, values = finite_array("axis_nm", axis_nm, 1), finite_array("counts", counts, 1)
     same_shape("axis_nm", axis, "counts", values)
-    spread = None if variance is None else finite_array("variance", variance, 1)
+    spread = None if variance is None else count_array("variance", variance)
     if spread is not None:
         same_shape("counts", values, "variance", spread)
     bad = np.zeros(values.size, bool) if exclude is None else np.asarray(exclude, bool)
