@@ -83,7 +83,7 @@ def test_killed_in_the_middle_of_g2_and_safe_within_2_s_and_told_once(tmp_path, 
 
     # That session ended in order: its guard has gone without a report of its own, and there is nothing more to tell.
     assert not guards_of(data)
-    assert [list(line) for line in reports_of(data)] == [list(report), ["told", "time_s"]]
+    assert [list(line) for line in reports_of(data)] == [list(report), ["opens"], ["told", "time_s"]]
     assert (data / "guard.log").read_text().count("\n") == 1
 
 

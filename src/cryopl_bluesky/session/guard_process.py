@@ -24,7 +24,7 @@ from cryopl_bluesky.drivers.operator import ConsoleOperator
 from cryopl_bluesky.drivers.vendors import import_now
 from cryopl_bluesky.session.connect import light_path
 from cryopl_bluesky.session.lab import open_lab
-from cryopl_bluesky.supervision.guard_reports import GuardReport, add_report, all_told
+from cryopl_bluesky.supervision.guard_reports import GuardReport, add_report, opened_since
 from cryopl_bluesky.supervision.heartbeat import GONE, NOT_SAFE, Heartbeat
 from cryopl_bluesky.supervision.outliving import ACTING_TIMEOUT_S, READY
 from cryopl_bluesky.supervision.safe_state import make_safe
@@ -78,7 +78,7 @@ class LightPathGuard:
         """Open the instruments, make them safe, and write down what was done.
 
         When no session has them any more, one that does not answer (its cable is out) is tried again, for
-        `_KEEP_TRYING_S` or until the next session has read that it is not safe.
+        `_KEEP_TRYING_S` or until the next session takes over.
 
         Args:
             cause: why, for the report.
@@ -92,7 +92,7 @@ class LightPathGuard:
             problems.pop("laser", None)  # needs somebody, who will be asked by the next session
         while problems and time.monotonic() - begin_s < _KEEP_TRYING_S:
             clock.sleep(_TRY_AGAIN_S)
-            if all_told(self._folder.guard_reports):
+            if opened_since(self._folder.guard_reports, time_s):
                 return
             safe_after_s, problems = self._attempt(begin_s, only=problems)
             if safe_after_s:

@@ -25,7 +25,7 @@ from cryopl_bluesky.session.connect import connect
 from cryopl_bluesky.session.lab import open_lab
 from cryopl_bluesky.session.memory import share_memory_pools
 from cryopl_bluesky.session.validation import validate_first_events_only
-from cryopl_bluesky.supervision.guard_reports import take_reports
+from cryopl_bluesky.supervision.guard_reports import note_opening, take_reports
 from cryopl_bluesky.supervision.hold_up import HoldUp
 from cryopl_bluesky.supervision.interlocks import ClockInterlock, DiskInterlock, TemperatureInterlock
 from cryopl_bluesky.supervision.notify import Notifier
@@ -72,8 +72,7 @@ class Session:
         self.profile = profile
         self.folder = DataFolder.at(data_dir).create()
         self._closed = False
-        # Told before anything is opened: a guard that is still trying leaves the instruments to this session.
-        self.guard_reports = take_reports(self.folder.guard_reports)
+        note_opening(self.folder.guard_reports)  # a guard that is still trying leaves the instruments to this session
         wait_until_done(self.folder.guard_lock)
         with contextlib.ExitStack() as undo:
             # First, because it imports for seconds: on another core while the instruments connect.
@@ -89,6 +88,7 @@ class Session:
                 profile, self._lab.vendors, self.clock, self.folder.root, operator or ConsoleOperator(self.clock)
             )
             undo.pop_all()
+        self.guard_reports = take_reports(self.folder.guard_reports)
         self.instruments.laser.ask_before_light(self.guard.check)
         atexit.register(self.close)
         self._background = ThreadPoolExecutor(max_workers=1, thread_name_prefix="open-catalog")
