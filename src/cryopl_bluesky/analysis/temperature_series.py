@@ -17,14 +17,22 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy.interpolate import make_interp_spline
 from scipy.stats import chi2 as chi2_distribution
 
 from ._checks import AnalysisError, FitError, Floats, finite_array
 from ._law_fit import LawFit
 from ._law_series import series
-from .temperature_fits import fit_energy_law, fit_intensity_law, fit_width_law
+from .funnelling import LIFETIME_FLOOR
+from .temperature_fits import (
+    ENERGY_FLOOR_EV,
+    INTENSITY_FLOOR,
+    WIDTH_FLOOR_EV,
+    fit_energy_law,
+    fit_intensity_law,
+    fit_width_law,
+)
 
 __all__ = ["BranchComparison", "SeriesAnalysis", "analyse_temperature_series", "compare_branches"]
 
@@ -92,7 +100,8 @@ def compare_branches(
         floor: What two measurements at one temperature may differ by, in quadrature on both.
 
     Raises:
-        AnalysisError: Bad arrays, equal temperatures in the heating branch, or less than 3 common temperatures.
+        AnalysisError: Bad arrays, or equal temperatures in the heating branch.
+        FitError: Less than 3 common temperatures.
     """
     T_h, y_h, s_h = series("heating_K", heating_K, "heating", heating, "heating_err", heating_err)
     T_c, y_c, s_c = series("cooling_K", cooling_K, "cooling", cooling, "cooling_err", cooling_err)
@@ -102,7 +111,7 @@ def compare_branches(
         raise AnalysisError("heating_K must hold at least 2 temperatures, all different; average equal ones first.")
     inside = (T_c >= T_h[0]) & (T_c <= T_h[-1])
     if inside.sum() < 3:
-        raise AnalysisError(
+        raise FitError(
             f"Only {int(inside.sum())} cooling temperatures lie within the heating range {T_h[0]:g} to {T_h[-1]:g} K; "
             "at least 3 are needed to compare the branches."
         )
@@ -215,8 +224,10 @@ def analyse_temperature_series(
             notes.append(f"{name} was not found at {', '.join(f'{t:g}' for t in T[~found])} K")
         arguments = (T[found], values[found], errors[found])
         try:
+            if not found.any():
+                raise FitError("it was not found at any temperature")
             if heating is not None:
-                branches[name] = _compare(arguments, heating[found])
+                branches[name] = _compare(arguments, heating[found], _floor(name, values[found]))
                 notes += [f"{name}: {note}" for note in branches[name].notes]
                 if not branches[name].agree:
                     raise FitError("heating and cooling differ; give one branch")
@@ -243,7 +254,7 @@ def _columns(name: str, T: Floats, data: Measured) -> tuple[Floats, Floats]:
     return values, errors
 
 
-def _heating(branch: Sequence[str] | None, T: Floats) -> np.ndarray[Any, np.dtype[np.bool_]] | None:
+def _heating(branch: Sequence[str] | None, T: Floats) -> NDArray[np.bool_] | None:
     if branch is None:
         return None
     names = np.asarray(branch)
@@ -253,7 +264,14 @@ def _heating(branch: Sequence[str] | None, T: Floats) -> np.ndarray[Any, np.dtyp
 
 
 def _compare(
-    data: tuple[Floats, Floats, Floats], heating: np.ndarray[Any, np.dtype[np.bool_]]
+    data: tuple[Floats, Floats, Floats], heating: NDArray[np.bool_], floor: float
 ) -> BranchComparison:
     up, down = ([part[chosen] for part in data] for chosen in (heating, ~heating))
-    return compare_branches(*up, *down)
+    return compare_branches(*up, *down, floor=floor)
+
+
+def _floor(name: str, values: Floats) -> float:
+    """The floor of the fit of that quantity, in its unit."""
+    absolute = {"peak_eV": ENERGY_FLOOR_EV, "fwhm_eV": WIDTH_FLOOR_EV}
+    relative = {"intensity": INTENSITY_FLOOR, "lifetime_ns": LIFETIME_FLOOR}
+    return absolute[name] if name in absolute else relative[name] * float(np.median(values))
