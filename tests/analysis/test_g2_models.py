@@ -16,7 +16,9 @@ PTU = Path(__file__).parents[1] / "data" / "picoquant" / "hydraharp_v10_t3.ptu"
 SIGMA_NS = 0.1
 
 
-def pulsed(rng, g2_0, side, *, period=40.0, tau=8.0, bins=801, binwidth=1.0, c=0.0, tau_b=1.0, background=0.0, offset=0.0):
+def pulsed(
+    rng, g2_0, side, *, period=40.0, tau=8.0, bins=801, binwidth=1.0, c=0.0, tau_b=1.0, background=0.0, offset=0.0
+):
     """Histogram of simulated pairs; `side` is the area of the side peaks at k = 0."""
     reach = int(bins * binwidth / 2 / period) + 3 + int(15 * tau / period)
     k = np.arange(-reach, reach + 1)
@@ -94,7 +96,8 @@ def test_two_level_dip_recovers_truth_with_honest_errors():
         "g2_0": (0.2, "g2_0_err"), "t1_ns": (4.0, "t1_err_ns"), "level": (300.0, "level_err"),
         "offset_ns": (1.0, "offset_err_ns"),
     }  # fmt: skip
-    assert_pulls(rng.poisson(mean, (200, mean.size)), lambda h: fit_cw_g2(h, 500, pair_sigma_ps=500, model="two_level"), truth)
+    fit = partial(fit_cw_g2, binwidth_ps=500, pair_sigma_ps=500, model="two_level")
+    assert_pulls(rng.poisson(mean, (200, mean.size)), fit, truth)
 
 
 @pytest.mark.slow
@@ -105,7 +108,8 @@ def test_three_level_dip_recovers_truth_with_honest_errors():
         "g2_0": (0.2, "g2_0_err"), "t1_ns": (2.0, "t1_err_ns"), "a": (0.5, "a_err"), "t2_ns": (20.0, "t2_err_ns"),
         "level": (4000.0, "level_err"),
     }  # fmt: skip
-    assert_pulls(rng.poisson(mean, (200, mean.size)), lambda h: fit_cw_g2(h, 500, pair_sigma_ps=300, model="three_level"), truth)
+    fit = partial(fit_cw_g2, binwidth_ps=500, pair_sigma_ps=300, model="three_level")
+    assert_pulls(rng.poisson(mean, (200, mean.size)), fit, truth)
 
 
 def test_number_of_levels_and_blinking_by_bic():

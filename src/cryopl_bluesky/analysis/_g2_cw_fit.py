@@ -139,7 +139,8 @@ class CwTask:
             delay_ns=self.delay_ns,
             counts=self.counts,
             expected=best.expected,
-            method=f"CW {'three' if three else 'two'}-level fit, Poisson, jitter of the pair {self.sigma_ns * 1e3:g} ps, "
+            method=f"CW {'three' if three else 'two'}-level fit, Poisson, "
+            + f"jitter of the pair {self.sigma_ns * 1e3:g} ps, "
             + ("normalised by rates" if self.accidentals is not None else "normalised to long delays"),
             notes=self._notes(best, (goodness, dof), three),
             profile=profile,
@@ -168,15 +169,15 @@ class CwTask:
             notes.append("the histogram is shorter than 4 times the slowest time: its level, and g2(0), are uncertain")
         if self.accidentals is not None and abs(level - 1.0) > 5.0 * error:
             cause = "slow bunching (blinking) or drift" if level > 1.0 else "lost pairs"
-            notes.append(f"level at long delays {level:.3f} ± {error:.2g} by the rates: {cause}; g2(0) is relative to it")
+            notes.append(f"level at long delays {level:.3f} ± {error:.2g} by the rates: {cause}; g2(0) is relative")
         return tuple(notes)
 
     def _refuse(self, fit: PoissonFit, levels: int) -> None:
         """A g2(0) of zero is a result; a time on its limit, or no dip at all, is none."""
         if fit.at_bound[[LN_T1, OFFSET]].any() or fit.at_bound[LEVEL]:
             raise FitError(
-                f"The time of the dip ({np.exp(fit.theta[LN_T1]):.3g} ns) or its place ({fit.theta[OFFSET]:.3g} ns) ran to "
-                "its limit: there is no dip to fit; check offset_ns and the range of the histogram."
+                f"The time of the dip ({np.exp(fit.theta[LN_T1]):.3g} ns) or its place ({fit.theta[OFFSET]:.3g} ns) "
+                "ran to its limit: there is no dip to fit; check offset_ns and the range of the histogram."
             )
         sigma = float(np.sqrt(fit.covariance[G2_0, G2_0]))
         if not fit.at_bound[G2_0] and abs(1.0 - fit.theta[G2_0]) < 3.0 * sigma:

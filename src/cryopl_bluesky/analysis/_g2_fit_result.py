@@ -7,11 +7,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import numpy as np
-from scipy.optimize import brentq
 from scipy.stats import chi2
 
 from ._checks import AnalysisError, Floats
 from ._g2_formulas import without_background
+from ._root import root
 
 BAND = (0.7, 1.5)
 """Reduced deviance outside of it (or of four standard deviations of a true model's) makes a fit bad."""
@@ -78,9 +78,7 @@ class G2Fit:
         """
         return profile_interval(self.profile, self.g2_0, self.g2_0_err, self.deviance, level)
 
-    def with_background(
-        self: Fit, rho: tuple[float, float], rho_err: tuple[float, float] = (0.0, 0.0)
-    ) -> Fit:
+    def with_background(self: Fit, rho: tuple[float, float], rho_err: tuple[float, float] = (0.0, 0.0)) -> Fit:
         """This result with the background-corrected value beside the raw one.
 
         Args:
@@ -144,7 +142,7 @@ class PulsedG2Fit(G2Fit):
 
     @property
     def g2_0_full_period(self) -> float:
-        """The fitted model counted in windows of a full period, constant background included: compare with `pulsed_g2`."""
+        """The model counted in windows of a full period, constant background included: as `pulsed_g2` counts."""
         flat = self.background_per_bin * self.bins_per_period
         return (self.g2_0 * self.side_area + flat) / (self.side_area + flat)
 
@@ -189,7 +187,7 @@ def in_band(reduced: float, dof: int) -> bool:
 def profile_interval(
     profile: Callable[[float], float], best: float, sigma: float, deviance: float, level: float
 ) -> tuple[float, float]:
-    """Where the deviance with g2(0) held exceeds the lowest by the quantile of chi square with one degree of freedom."""
+    """Where the deviance with g2(0) held exceeds the lowest by the quantile of chi square (1 degree of freedom)."""
     if not 0.0 < level < 1.0:
         raise AnalysisError(f"level is {level!r} but must lie between 0 and 1.")
     target = float(chi2.ppf(level, 1))
@@ -199,10 +197,10 @@ def profile_interval(
 
     lower = 0.0
     if best > 0.0 and excess(0.0) > 0.0:
-        lower = float(brentq(excess, 0.0, best, xtol=1e-3 * max(sigma, 1e-3)))
+        lower = root(excess, 0.0, best, 1e-3 * max(sigma, 1e-3))
     step = max(1.1 * np.sqrt(target) * sigma, 1e-3)
     upper = best + step
     while excess(upper) <= 0.0:
         step *= 2.0
         upper += step
-    return lower, float(brentq(excess, best, upper, xtol=1e-3 * max(sigma, 1e-3)))
+    return lower, root(excess, best, upper, 1e-3 * max(sigma, 1e-3))

@@ -80,9 +80,7 @@ class PulsedTask:
     def _optimum(self, start: Floats, free: NDArray[np.bool_]) -> PoissonFit:
         T, reach = self.period_ns, float(np.abs(self.delay_ns).max())
         quarter = 0.25 * T
-        lower = np.array(
-            [1e-6, 0.0, np.log(self.shortest_ns), self.offset_ns - quarter, 0.0, 0.0, np.log(T / 3)]
-        )
+        lower = np.array([1e-6, 0.0, np.log(self.shortest_ns), self.offset_ns - quarter, 0.0, 0.0, np.log(T / 3)])
         upper = np.array([np.inf, np.inf, np.log(2 * T), self.offset_ns + quarter, np.inf, 1.0, np.log(3 * reach)])
         return fit_poisson(self.counts, self.evaluate, start, free=free, lower=lower, upper=upper)
 
@@ -128,9 +126,7 @@ class PulsedTask:
                 best = (chi2, side * (flat + excess) / pairs.mean(), share, float(tau_b))
         return best[1:]
 
-    def _result(
-        self, best: PoissonFit, free: NDArray[np.bool_], blinking: bool
-    ) -> PulsedG2Fit:
+    def _result(self, best: PoissonFit, free: NDArray[np.bool_], blinking: bool) -> PulsedG2Fit:
         covariance = self._covariance(best, free)
         theta, sigma = best.theta, np.sqrt(np.diag(covariance))
         goodness, dof = reduced_deviance(self.counts, best.expected, int(free.sum()))
@@ -192,14 +188,19 @@ class PulsedTask:
         notes = []
         tau = float(np.exp(best.theta[LN_TAU]))
         if not in_band(*goodness):
-            notes.append(f"reduced deviance {goodness[0]:.2f}: the peaks are not exp(-|t|/tau) on a constant background")
+            notes.append(
+                f"reduced deviance {goodness[0]:.2f}: these are not peaks exp(-|t|/tau) on a constant background"
+            )
         if best.theta[G2_0] * best.theta[SIDE] < 20:
             notes.append("fewer than 20 central pairs: quote interval(), not the symmetric error")
         if self.period_ns < 5.0 * tau:
-            notes.append(f"period {self.period_ns:g} ns is below 5 lifetimes ({tau:.3g} ns): peaks overlap, g2(0) rests on their shape")
+            notes.append(
+                f"period {self.period_ns:g} ns is below 5 lifetimes ({tau:.3g} ns): peaks overlap, g2(0) rests on "
+                "their shape"
+            )
         variance = covariance[SIDE, SIDE] * covariance[BACKGROUND, BACKGROUND]
         if variance > 0 and abs(covariance[SIDE, BACKGROUND]) > 0.95 * np.sqrt(variance):
-            notes.append("overlapping peaks and background can hardly be told apart: give background_per_bin from the rates")
+            notes.append("overlapping peaks and background can hardly be told apart: give background_per_bin")
         if blinking:
             notes.append(
                 "blinking: g2(0) is normalised to the side peaks at k = 0; where the states differ in g2(0) the error "

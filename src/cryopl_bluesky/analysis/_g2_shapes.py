@@ -31,8 +31,10 @@ class PulsedPeaks:
     and one from the right.
     """
 
-    def __init__(self, delay_ns: Floats, binwidth_ns: float, period_ns: float, sigma_ns: float, offset_ns: float) -> None:
-        """Prepare for bins around `delay_ns` (n,), lifetimes up to two periods, offsets within a period of `offset_ns`."""
+    def __init__(
+        self, delay_ns: Floats, binwidth_ns: float, period_ns: float, sigma_ns: float, offset_ns: float
+    ) -> None:
+        """Prepare for bins around `delay_ns` (n,), lifetimes up to 2 periods, offsets within one of `offset_ns`."""
         self._delay, self._half, self._period, self._sigma = delay_ns, 0.5 * binwidth_ns, period_ns, sigma_ns
         nearest = np.floor((delay_ns[[0, -1]] - offset_ns) / period_ns + 0.5).astype(np.int64)
         self._own = np.arange(nearest[0] - 1, nearest[1] + 2)

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.optimize import brentq, least_squares
+from scipy.optimize import least_squares
 from scipy.stats import chi2 as chi2_distribution
 
 from ._checks import AnalysisError, FitError, Floats
 from ._law_problem import SENSOR_OFFSET, Problem
 from ._laws import start_values
+from ._root import root
 
 CORRELATION_LIMIT = 0.95
 """Two parameters that correlate more than this are named in the notes."""
@@ -131,7 +132,7 @@ class LawFit:
         for _ in range(12):  # doubling steps: the last is 4000 standard errors away
             outside = float(np.clip(inside + step, low, high))
             if excess(outside) > 0.0:
-                return float(brentq(excess, inside, outside, xtol=1e-3 * self.errors[name]))
+                return root(excess, inside, outside, 1e-3 * self.errors[name])
             if outside in (low, high):
                 break
             inside, step = outside, 2.0 * step
@@ -148,7 +149,18 @@ def fit_law(problem: Problem, *, starts: int = 1) -> LawFit:
     candidates = start_values(problem.law, problem.x, problem.y, problem.sigma, given, starts)
     if not candidates:
         raise FitError(f"No start values for the law {problem.law.name}; check the data or fix a parameter.")
-    best = min((_solve(problem, values) for values in candidates), key=lambda item: item.chi2)
+    best: _Optimum | None = None
+    trouble: FitError | None = None
+    for values in candidates:
+        try:
+            trial = _solve(problem, values)
+        except FitError as error:
+            trouble = error
+            continue
+        if best is None or trial.chi2 < best.chi2:
+            best = trial
+    if best is None:
+        raise trouble or FitError(f"No start value led to a fit of {problem.law.name}.")
     for _ in range(3 if problem.x_err is not None else 0):  # the temperature error weighs by the fitted slope
         problem = problem.with_slope(best.values)
         best = _solve(problem, best.values)
@@ -174,7 +186,7 @@ def _solve(problem: Problem, start: Mapping[str, float]) -> _Optimum:
         lambda t: problem.residuals(problem.external(t)), problem.inside(theta), bounds=(lower, upper),
         # the type stubs of scipy know only the names of numerical methods here, the function takes both
         jac=problem.jacobian,  # pyright: ignore[reportArgumentType]
-        x_scale="jac", ftol=1e-11, xtol=1e-11, gtol=1e-11, max_nfev=300,
+        x_scale="jac", ftol=1e-9, xtol=1e-9, gtol=1e-9, max_nfev=200,
     )  # fmt: skip
     if not found.success:
         raise FitError(f"The fit of {problem.law.name} did not converge; fix a parameter or choose a simpler law.")
@@ -265,10 +277,8 @@ def _warnings(
 def _bad_fit(problem: Problem, best: _Optimum, dof: int) -> str:
     """Say that the law does not fit, and what floor would cover the scatter."""
     difference = problem.law(problem.x, best.values) - problem.y
-    floor = brentq(
-        lambda f: float((difference**2 / (problem.sigma**2 + f**2)).sum()) - dof,
-        0.0, 10.0 * float(np.abs(difference).max()) * np.sqrt(difference.size),
-    )  # fmt: skip
+    largest = float(np.abs(difference).max()) * difference.size
+    floor = root(lambda f: float((difference**2 / (problem.sigma**2 + f**2)).sum()) - dof, 0.0, largest, 1e-4 * largest)
     return (
         f"reduced chi2 {best.chi2 / dof:.3g} is too high: the law does not describe the data within their errors; "
         f"another law, or an additional floor of about {floor:.2g}, would"

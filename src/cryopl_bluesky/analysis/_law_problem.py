@@ -116,7 +116,7 @@ class Problem:
         return np.stack(columns, axis=1)
 
     def slope_of_internal(self, values: Mapping[str, float]) -> Floats:
-        """d parameter / d internal value: the parameter itself where its logarithm is fitted, else 1."""
+        """D parameter / d internal value: the parameter itself where its logarithm is fitted, else 1."""
         return np.array([values[name] if self._logarithmic(name) else 1.0 for name in self.free])
 
     def _step(self, name: str, value: float) -> float:

@@ -81,7 +81,7 @@ def fit_series(
             f"{law.name} has {wanted} free parameters, but there are {x.size} points at {np.unique(x).size} places; "
             "measure more, or fix parameters (fixed={name: value})."
         )
-    return fit_law(problem, starts=3 if law.ordered else 1)
+    return fit_law(problem, starts=2 if law.ordered else 1)
 
 
 def choose_by_bic(names: Sequence[str], fit: Callable[[str], LawFit]) -> LawFit:
@@ -113,9 +113,7 @@ def choose_by_bic(names: Sequence[str], fit: Callable[[str], LawFit]) -> LawFit:
     return replace(fits[0], notes=notes, compared=compared)
 
 
-def _check_parameters(
-    law: Law, fixed: Mapping[str, float], known: Mapping[str, tuple[float, float]]
-) -> None:
+def _check_parameters(law: Law, fixed: Mapping[str, float], known: Mapping[str, tuple[float, float]]) -> None:
     constraints = {name: item for name, item in known.items() if name != SENSOR_OFFSET}
     for name in (*fixed, *constraints):
         if name not in law.names:

@@ -110,13 +110,12 @@ def _nodes(law: Law, given: Mapping[str, float]) -> Iterator[dict[str, float]]:
         for first, second in combinations(searched[0].grid(10), 2):
             yield {low: float(first), high: float(second)}
         return
-    for values in product(*(p.grid(14) for p in searched)):
+    points = 14 if len(searched) < 2 else 8
+    for values in product(*(p.grid(points) for p in searched)):
         yield {p.name: float(value) for p, value in zip(searched, values, strict=True)}
 
 
-def _linear_rest(
-    law: Law, x: Floats, y: Floats, sigma: Floats, known: dict[str, float]
-) -> dict[str, float]:
+def _linear_rest(law: Law, x: Floats, y: Floats, sigma: Floats, known: dict[str, float]) -> dict[str, float]:
     """Least squares for the linear parameters that are not known; their limits are kept."""
     unknown = [p for p in law.parameters if p.name not in known]
     zero = known | {p.name: 0.0 for p in unknown}
@@ -126,6 +125,4 @@ def _linear_rest(
     columns = np.stack([law(x, zero | {p.name: 1.0}) - base for p in unknown], axis=1) / sigma[:, None]
     norm = np.maximum(np.sqrt((columns**2).sum(axis=0)), 1e-300)
     solution = np.linalg.lstsq(columns / norm, (y - base) / sigma, rcond=None)[0] / norm
-    return known | {
-        p.name: float(np.clip(value, p.lower, p.upper)) for p, value in zip(unknown, solution, strict=True)
-    }
+    return known | {p.name: float(np.clip(value, p.lower, p.upper)) for p, value in zip(unknown, solution, strict=True)}

@@ -105,15 +105,11 @@ def _one_channel(temperature_K: ArrayLike, I0: float, a1: float, Ea1_eV: float) 
     return thermal_quenching(temperature_K, I0, a1, Ea1_eV)
 
 
-def _two_channels(
-    temperature_K: ArrayLike, I0: float, a1: float, Ea1_eV: float, a2: float, Ea2_eV: float
-) -> Floats:
+def _two_channels(temperature_K: ArrayLike, I0: float, a1: float, Ea1_eV: float, a2: float, Ea2_eV: float) -> Floats:
     return thermal_quenching(temperature_K, I0, (a1, a2), (Ea1_eV, Ea2_eV))
 
 
-def _quenching_start(
-    x: Floats, y: Floats, sigma: Floats, searched: Mapping[str, float]
-) -> dict[str, float] | None:
+def _quenching_start(x: Floats, y: Floats, sigma: Floats, searched: Mapping[str, float]) -> dict[str, float] | None:
     """1/I is linear in 1/I0 and a_i/I0, none of which may be negative."""
     kT = K_B_EV_K * np.maximum(x, 1e-3)
     bright = y > 0

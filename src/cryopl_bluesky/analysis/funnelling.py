@@ -32,9 +32,7 @@ APPARENT = (
 )
 
 
-def apparent_lifetime_ns(
-    photon_energy_eV: ArrayLike, tau_r_ns: float, E_m_eV: float, E_0_eV: float
-) -> Floats:
+def apparent_lifetime_ns(photon_energy_eV: ArrayLike, tau_r_ns: float, E_m_eV: float, E_0_eV: float) -> Floats:
     """tau_r/(1 + exp((E - E_m)/E_0)) in ns; the blue side is faster (analysis notes, section 7).
 
     Args:
@@ -47,7 +45,11 @@ def apparent_lifetime_ns(
         AnalysisError: NaN, or a parameter that is not above zero.
     """
     energy = finite_array("photon_energy_eV", photon_energy_eV)
-    return positive("tau_r_ns", tau_r_ns) * expit((E_m_eV - energy) / positive("E_0_eV", E_0_eV))
+    return _apparent(energy, positive("tau_r_ns", tau_r_ns), E_m_eV, positive("E_0_eV", E_0_eV))
+
+
+def _apparent(energy_eV: Floats, tau_r_ns: float, E_m_eV: float, E_0_eV: float) -> Floats:
+    return tau_r_ns * expit((E_m_eV - energy_eV) / E_0_eV)
 
 
 def fit_apparent_lifetime(
@@ -98,7 +100,7 @@ def _law(E: Floats, tau: Floats) -> Law:
     return Law(
         "apparent_lifetime",
         "tau_r/(1 + exp((E - E_m)/E_0))",
-        apparent_lifetime_ns,
+        _apparent,
         (
             Parameter("tau_r_ns", 1e-3 * float(tau.max()), 1e3 * float(tau.max()), linear=True),
             Parameter("E_m_eV", float(E.min()) - 3.0 * span, float(E.max()) + 3.0 * span, searched=True),

@@ -1,8 +1,8 @@
 """Fits of g2 models to delay histograms with the Poisson likelihood: pulsed peaks, and CW dips.
 
-`g2.pulsed_g2` counts pairs in windows and is what to quote where peaks do not overlap. The fits here are for peaks that do,
-for a constant background between them, for blinking, and for CW light. Raw counts go in; what was fitted and what was
-assumed is in `method` and `notes`. Delay is t(SPAD 2) - t(SPAD 1); bin i of n stands for (i - n//2) binwidth.
+`g2.pulsed_g2` counts pairs in windows and is what to quote where peaks do not overlap. The fits here are for peaks
+that do, for a constant background between them, for blinking, and for CW light. Raw counts go in; what was fitted and
+what was assumed is in `method` and `notes`. Delay is t(SPAD 2) - t(SPAD 1); bin i of n stands for (i - n//2) binwidth.
 Formulas: analysis notes, section 3.
 
     >>> rng = np.random.default_rng(1)
@@ -48,8 +48,8 @@ def fit_pulsed_g2(
 ) -> PulsedG2Fit:
     """g2(0) of pulsed light from peaks A_k exp(-|t - kT|/tau), smeared by jitter, on a constant background.
 
-    All peaks reach into all periods. With blinking A_k = A_inf (1 + c exp(-|k| T/tau_b)) for the side peaks, and g2(0) is
-    A_0/(A_inf (1 + c)): their value at k = 0.
+    All peaks reach into all periods. With blinking A_k = A_inf (1 + c exp(-|k| T/tau_b)) for the side peaks, and
+    g2(0) is A_0/(A_inf (1 + c)): their value at k = 0.
 
     Args:
         histogram: Pair counts, multi-stop, (n,).
@@ -72,10 +72,10 @@ def fit_pulsed_g2(
     counts = _histogram(histogram)
     dt_ns, T = positive("binwidth_ps", binwidth_ps) / 1e3, positive("period_ns", period_ns)
     sigma_ns = positive("pair_sigma_ps", pair_sigma_ps) / 1e3
-    if T < 8 * dt_ns or T < 20 * sigma_ns:
+    if 8 * dt_ns > T or 20 * sigma_ns > T:
         raise AnalysisError(
-            f"period_ns {T:g} must be at least 8 bins ({8 * dt_ns:g} ns) and 20 times the jitter ({20 * sigma_ns:g} ns); "
-            "use finer bins or check pair_sigma_ps."
+            f"period_ns {T:g} must be at least 8 bins ({8 * dt_ns:g} ns) and 20 times the jitter "
+            f"({20 * sigma_ns:g} ns); use finer bins or check pair_sigma_ps."
         )
     delay_ns = delay_axis_ns(counts.size, dt_ns)
     centre = phase_offset_ns(counts, delay_ns, T) if offset_ns is None else float(offset_ns)
@@ -118,8 +118,8 @@ def fit_cw_g2(
         binwidth_ps: Bin width.
         pair_sigma_ps: Standard deviation of the timing jitter of a pair: sqrt(2) times that of one detector.
         model: Which, or "bic": three levels only if that lowers the Bayesian information criterion.
-        rates_Hz: Count rates of SPAD 1 and SPAD 2, for the normalisation C/(R1 R2 dt (T_meas - |t|)); with `duration_s`.
-        duration_s: Duration of the measurement.
+        rates_Hz: Count rates of SPAD 1 and SPAD 2, for the normalisation C/(R1 R2 dt (T_meas - |t|)).
+        duration_s: Duration of the measurement; goes with `rates_Hz`.
         offset_ns: About where the dip is (cable offset); it is fitted within an eighth of the histogram's range.
 
     Returns:
@@ -138,7 +138,8 @@ def fit_cw_g2(
             f"histogram has {counts.size} bins from {delay_ns[0]:g} to {delay_ns[-1]:g} ns; "
             f"at least 20 around offset_ns {offset_ns:g} are needed."
         )
-    task = CwTask(counts, delay_ns, dt_ns, sigma_ns, float(offset_ns), _accidentals(delay_ns, dt_ns, rates_Hz, duration_s))
+    accidentals = _accidentals(delay_ns, dt_ns, rates_Hz, duration_s)
+    task = CwTask(counts, delay_ns, dt_ns, sigma_ns, float(offset_ns), accidentals)
     if model == "bic":
         two = task.fit(2)
         try:
@@ -154,7 +155,9 @@ def fit_cw_g2(
 def _histogram(histogram: ArrayLike) -> Floats:
     counts = count_array("histogram", histogram)
     if counts.sum() < MINIMUM_PAIRS:
-        raise AnalysisError(f"histogram holds {counts.sum():g} pairs, below the limit of {MINIMUM_PAIRS}; record longer.")
+        raise AnalysisError(
+            f"histogram holds {counts.sum():g} pairs, below the limit of {MINIMUM_PAIRS}; record longer."
+        )
     return counts
 
 

@@ -34,9 +34,9 @@ from ._temperature_laws import ENERGY_LAWS, FALLING_LAWS, QUENCHING_LAWS, WIDTH_
 __all__ = [
     "ENERGY_FLOOR_EV",
     "INTENSITY_FLOOR",
-    "LawFit",
     "SIGMA_AC_EV_K",
     "WIDTH_FLOOR_EV",
+    "LawFit",
     "fit_energy_law",
     "fit_intensity_law",
     "fit_width_law",
@@ -49,7 +49,7 @@ WIDTH_FLOOR_EV = 2e-4
 INTENSITY_FLOOR = 0.02
 """Setting: relative; laser power and collection from one temperature to the next."""
 SIGMA_AC_EV_K = 8e-6
-"""Setting: acoustic part of the width. Data do not determine it next to g_LO, so it is held unless you say otherwise."""
+"""Setting: acoustic part of the width. Data do not determine it next to g_LO: it is held unless you say otherwise."""
 BIC_CANDIDATES = ("varshni", "one_oscillator", "expansion_one_oscillator", "two_oscillators")
 """Compared by `model="bic"`; O'Donnell-Chen is the one oscillator in other words."""
 
@@ -224,7 +224,10 @@ def _fit(
     constraints = {**known, SENSOR_OFFSET: (0.0, offset)} if offset else dict(known)
     x_err = None
     if temperature_err_K is not None:
-        x_err = np.broadcast_to(finite_array("temperature_err_K", temperature_err_K), T.shape)
+        given = finite_array("temperature_err_K", temperature_err_K)
+        if given.shape not in ((), T.shape):
+            raise AnalysisError(f"temperature_err_K has shape {given.shape}; give one number or {T.size}.")
+        x_err = np.broadcast_to(given, T.shape)
         if (x_err < 0).any():
             raise AnalysisError(f"temperature_err_K holds {x_err.min():g} but errors are not negative.")
         method += ", temperature errors through the slope"

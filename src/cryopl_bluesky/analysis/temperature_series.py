@@ -263,9 +263,7 @@ def _heating(branch: Sequence[str] | None, T: Floats) -> NDArray[np.bool_] | Non
     return names == "heating" if len(set(names.tolist())) == 2 else None
 
 
-def _compare(
-    data: tuple[Floats, Floats, Floats], heating: NDArray[np.bool_], floor: float
-) -> BranchComparison:
+def _compare(data: tuple[Floats, Floats, Floats], heating: NDArray[np.bool_], floor: float) -> BranchComparison:
     up, down = ([part[chosen] for part in data] for chosen in (heating, ~heating))
     return compare_branches(*up, *down, floor=floor)
 
