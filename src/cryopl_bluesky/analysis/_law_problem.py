@@ -86,11 +86,12 @@ class Problem:
         return np.array([np.log(values[n]) if self._logarithmic(n) else values[n] for n in self.free])
 
     def external(self, theta: Floats) -> dict[str, float]:
-        """All parameters by name."""
-        return dict(self.fixed) | {
+        """All parameters by name, in the order of the law."""
+        values = dict(self.fixed) | {
             name: float(np.exp(value) if self._logarithmic(name) else value)
             for name, value in zip(self.free, theta, strict=True)
         }
+        return {name: values[name] for name in (*self.law.names, SENSOR_OFFSET) if name in values}
 
     def internal_limits(self) -> tuple[Floats, Floats]:
         """Limits of the fitted parameters as the optimiser sees them."""
