@@ -118,6 +118,7 @@ def test_what_cannot_be_fitted_is_told_and_does_not_stop_the_rest():
         (UP, {}, "at least one of"),
         (UP, {"peak_eV": (peak(UP), np.ones(3))}, "15 temperatures"),
         (UP, {"peak_eV": (peak(UP),)}, "must be a pair"),
+        (UP, {"peak_eV": (peak(UP), np.full(15, 1e-4)), "options": {"peak": {}}}, "options names peak"),
         (UP - 10, {"peak_eV": (peak(UP), np.full(15, 1e-4))}, "below 0 K"),
         (np.where(UP > 100, np.nan, UP), {"peak_eV": (peak(UP), np.full(15, 1e-4))}, "temperatures_K holds"),
         (UP, {"peak_eV": (peak(UP), np.full(15, 1e-4)), "branch": ["up"] * 15}, "branch must say"),

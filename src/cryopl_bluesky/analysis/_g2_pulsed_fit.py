@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._checks import FitError, Floats
+from ._g2_dead_time import check_dead_time
 from ._g2_fit_result import PulsedG2Fit, in_band, profile_interval
-from ._g2_peaks import peak_areas
+from ._g2_peaks import Counts, peak_areas
 from ._g2_shapes import PulsedPeaks
 from ._poisson_fit import PoissonFit, fit_poisson, reduced_deviance
 
@@ -112,9 +113,12 @@ class PulsedTask:
             [side, max(central / side, 0.01), np.log(best[1]), self.offset_ns, max(background, 1e-6), b, np.log(tau_b)]
         )
 
+    def _areas_of_windows(self) -> tuple[Counts, Counts]:
+        return peak_areas(self.counts, self.delay_ns, self.period_ns, self.offset_ns, None)
+
     def _bunching(self, side: float) -> tuple[float, float, float]:
         """Side area at k = 0, bunching share and time that describe the peak areas best, from a grid of times."""
-        k, areas = peak_areas(self.counts, self.delay_ns, self.period_ns, self.offset_ns, None)
+        k, areas = self._areas_of_windows()
         distance, pairs = np.abs(k[k != 0]) * self.period_ns, areas[k != 0]
         best = (np.inf, side, 0.1, 10.0 * self.period_ns)
         for tau_b in np.geomspace(self.period_ns, max(float(distance.max()), 2 * self.period_ns), 12):
@@ -186,6 +190,14 @@ class PulsedTask:
         self, best: PoissonFit, covariance: Floats, goodness: tuple[float, int], blinking: bool
     ) -> tuple[str, ...]:
         notes = []
+        dead_time = check_dead_time(*self._areas_of_windows(), self.period_ns)
+        if dead_time.ok is not True:
+            notes.append(dead_time.note)
+        if abs(best.theta[OFFSET]) > 0.25 * self.period_ns:
+            notes.append(
+                f"offset {best.theta[OFFSET]:.3g} ns is beyond a quarter period: confirm which peak is central by "
+                "calibration"
+            )
         tau = float(np.exp(best.theta[LN_TAU]))
         if not in_band(*goodness):
             notes.append(

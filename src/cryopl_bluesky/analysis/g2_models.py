@@ -154,6 +154,8 @@ def fit_cw_g2(
 
 def _histogram(histogram: ArrayLike) -> Floats:
     counts = count_array("histogram", histogram)
+    if np.any(counts != np.round(counts)):
+        raise AnalysisError("histogram holds fractions; give raw pair counts, the Poisson likelihood needs them.")
     if counts.sum() < MINIMUM_PAIRS:
         raise AnalysisError(
             f"histogram holds {counts.sum():g} pairs, below the limit of {MINIMUM_PAIRS}; record longer."

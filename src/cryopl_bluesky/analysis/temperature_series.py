@@ -211,6 +211,10 @@ def analyse_temperature_series(
     columns = {name: _columns(name, T, data) for name, data in given.items() if data is not None}
     if not columns:
         raise AnalysisError("Give at least one of peak_eV, fwhm_eV, intensity, lifetime_ns.")
+    if (T < 0).any():
+        raise AnalysisError(f"temperatures_K must not be below 0 K, but the lowest is {T.min():g}; give kelvin.")
+    if unknown := set(options or {}) - set(_FITS):
+        raise AnalysisError(f"options names {', '.join(sorted(unknown))}, but laws are of {', '.join(_FITS)}.")
     heating = _heating(branch, T)
     table = {"temperature_K": T}
     laws: dict[str, LawFit] = {}
