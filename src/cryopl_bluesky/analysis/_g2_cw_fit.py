@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 from ._checks import FitError, Floats
 from ._g2_fit_result import CwG2Fit, in_band, profile_interval
 from ._g2_shapes import smeared_exponential
-from ._poisson_fit import PoissonFit, fit_poisson, reduced_deviance
+from ._poisson_fit import PoissonFit, fit_poisson, poisson_deviance, reduced_deviance
 
 LEVEL, G2_0, LN_T1, OFFSET, A, LN_T2 = range(6)
 _STEP = 1e-4
+FLAT = 16.0
+"""Noise alone lowers the deviance by more than this once in a thousand flat histograms (3 more parameters)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,11 +181,11 @@ class CwTask:
                 f"The time of the dip ({np.exp(fit.theta[LN_T1]):.3g} ns) or its place ({fit.theta[OFFSET]:.3g} ns) "
                 "ran to its limit: there is no dip to fit; check offset_ns and the range of the histogram."
             )
-        sigma = float(np.sqrt(fit.covariance[G2_0, G2_0]))
-        if not fit.at_bound[G2_0] and abs(1.0 - fit.theta[G2_0]) < 3.0 * sigma:
+        flat = poisson_deviance(self.counts, self.scale * (self.counts.sum() / self.scale.sum()))
+        if flat - fit.deviance < FLAT or (fit.at_bound[G2_0] and fit.theta[G2_0] > 1.0):
             raise FitError(
-                f"The histogram is flat within its noise (g2(0) = {fit.theta[G2_0]:.2f} ± {sigma:.2g}): no dip to fit; "
-                "record longer, or call it uncorrelated light."
+                "The histogram shows no dip beyond its noise (a flat one fits as well): record longer, or call it "
+                "uncorrelated light."
             )
         if levels == 3 and (fit.at_bound[[A, LN_T2]].any() or fit.theta[LN_T2] < fit.theta[LN_T1]):
             raise FitError("The counts do not hold a second time; use model='two_level'.")

@@ -71,10 +71,17 @@ class G2Fit:
         return (self.counts - self.expected) / np.sqrt(np.maximum(self.expected, 1e-9))
 
     def interval(self, level: float = 0.6827) -> tuple[float, float]:
-        """Profile likelihood interval of g2(0), asymmetric for few pairs; the lower end is not below 0.
+        """Profile likelihood interval of g2(0), asymmetric for few pairs.
+
+        Args:
+            level: Confidence level, between 0 and 1.
+
+        Returns:
+            Lower end, not below 0, and upper end; infinite where the pairs set no limit.
 
         Raises:
             AnalysisError: A level outside (0, 1).
+            FitError: The other parameters cannot be fitted with g2(0) held, as in a histogram without a clear dip.
         """
         return profile_interval(self.profile, self.g2_0, self.g2_0_err, self.deviance, level)
 
@@ -198,9 +205,10 @@ def profile_interval(
     lower = 0.0
     if best > 0.0 and excess(0.0) > 0.0:
         lower = root(excess, 0.0, best, 1e-3 * max(sigma, 1e-3))
-    step = max(1.1 * np.sqrt(target) * sigma, 1e-3)
-    upper = best + step
-    while excess(upper) <= 0.0:
-        step *= 2.0
-        upper += step
-    return lower, root(excess, best, upper, 1e-3 * max(sigma, 1e-3))
+    inside, step = best, max(1.1 * np.sqrt(target) * sigma, 1e-3)
+    for _ in range(8):  # doubling steps: the last end is 250 standard errors away
+        outside = inside + step
+        if excess(outside) > 0.0:
+            return lower, root(excess, inside, outside, 1e-3 * max(sigma, 1e-3))
+        inside, step = outside, 2.0 * step
+    return lower, np.inf
