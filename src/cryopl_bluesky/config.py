@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr
 
+from cryopl_bluesky.optics_settings import OpticsSettings
 from cryopl_bluesky.settings_file import ConfigError, Settings, load_toml, parse_toml
 
 PROFILES = ("sim", "lab")
@@ -292,8 +293,8 @@ class NotifySettings(Settings):
     Attributes:
         urls: services as apprise writes them, for example "mailtos://user:password@example.org"; they are neither
             logged nor recorded.
-        events: what they are told of: "start" of a night, "trip" of the SPADs' guard, "disk" short of room,
-            "failure" of a night, "done" with its picture.
+        events: what they are told of: "start" of a night, "trip" of the SPADs' guard or of an interlock, "disk" short
+            of room, "failure" of a night, "done" with its picture.
         timeout_s: longest wait for the services at the end of a session.
     """
 
@@ -333,6 +334,7 @@ class Profile(Settings):
     l1_flip: FlipSettings = FlipSettings()
     l5_flip: FlipSettings = FlipSettings()
     microscope: MicroscopeSettings = MicroscopeSettings()
+    optics: OpticsSettings = OpticsSettings()
     supervision: SupervisionSettings = SupervisionSettings()
 
 

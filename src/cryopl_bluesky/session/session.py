@@ -25,8 +25,9 @@ from cryopl_bluesky.session.connect import connect
 from cryopl_bluesky.session.lab import open_lab
 from cryopl_bluesky.session.memory import share_memory_pools
 from cryopl_bluesky.session.validation import validate_first_events_only
-from cryopl_bluesky.supervision.disk_guard import DiskGuard
 from cryopl_bluesky.supervision.guard_reports import take_reports
+from cryopl_bluesky.supervision.hold_up import HoldUp
+from cryopl_bluesky.supervision.interlocks import ClockInterlock, DiskInterlock, TemperatureInterlock
 from cryopl_bluesky.supervision.notify import Notifier
 from cryopl_bluesky.supervision.outliving import OutlivingGuard, wait_until_done
 from cryopl_bluesky.supervision.safe_state import SafeStateKeeper, make_safe
@@ -53,7 +54,8 @@ class Session:
 
     Attributes:
         instruments: the devices.
-        disk_guard: holds up runs while the disk is short of room.
+        disk: whether there is room.
+        interlocks: holds up runs while something is not in order: the disk, the temperature.
         notifier: tells people who are not here what happened.
         RE: the RunEngine; its documents are in the journal before anything else sees them.
         recovered: runs of earlier sessions that were closed as interrupted.
@@ -70,6 +72,8 @@ class Session:
         self.profile = profile
         self.folder = DataFolder.at(data_dir).create()
         self._closed = False
+        # Told before anything is opened: a guard that is still trying leaves the instruments to this session.
+        self.guard_reports = take_reports(self.folder.guard_reports)
         wait_until_done(self.folder.guard_lock)
         with contextlib.ExitStack() as undo:
             # First, because it imports for seconds: on another core while the instruments connect.
@@ -85,7 +89,6 @@ class Session:
                 profile, self._lab.vendors, self.clock, self.folder.root, operator or ConsoleOperator(self.clock)
             )
             undo.pop_all()
-        self.guard_reports = take_reports(self.folder.guard_reports)
         self.instruments.laser.ask_before_light(self.guard.check)
         atexit.register(self.close)
         self._background = ThreadPoolExecutor(max_workers=1, thread_name_prefix="open-catalog")
@@ -96,7 +99,10 @@ class Session:
         )
         self.journal = Journal(self.folder.journal, self.feeder.notify)
         self.notifier = Notifier(profile.notify)
-        self.disk_guard = DiskGuard(self.folder.root, profile.disk.reserve_MB, self.instruments, self._tell)
+        self.disk = DiskInterlock(self.folder.root, profile.disk.reserve_MB)
+        self.interlocks = HoldUp(
+            (self.disk, TemperatureInterlock(self.instruments.cryostat), ClockInterlock()), self.instruments, self._tell
+        )
         self.RE = self._run_engine()
         self.recovered: list[Recovered] = close_interrupted(self.folder.journal)
         self._background.submit(self._deliver_what_is_missing)
@@ -113,18 +119,18 @@ class Session:
         ins = self.instruments
         baseline = [ins.spectrograph, ins.laser, ins.l1_flip, ins.l5_flip, ins.microscope]
         engine.preprocessors.append(SupplementalData(baseline=baseline))
-        engine.preprocessors.append(self.disk_guard)
+        engine.preprocessors.append(self.interlocks)
         keeper = SafeStateKeeper(self.instruments)
         engine.subscribe(keeper.watch_documents)
         engine.subscribe(self.notifier.watch_documents)
         engine.state_hook = keeper  # pyright: ignore[reportAttributeAccessIssue] - bluesky types it as None
         return engine
 
-    def _tell(self, text: str) -> None:
+    def _tell(self, interlock: str, text: str) -> None:
         """Say something that the user should know now, at the prompt or above the progress of a night."""
         print(text, flush=True)
         log.warning(text)
-        self.notifier.send("disk", "Room on the disk", text)
+        self.notifier.send("disk" if interlock == "disk" else "trip", f"Interlock: {interlock}", text)
 
     def _deliver_what_is_missing(self) -> None:
         try:
@@ -165,7 +171,9 @@ class Session:
             return
         self._closed = True
         atexit.unregister(self.close)
-        make_safe(self.instruments)
+        not_safe = make_safe(self.instruments)
+        for problem in not_safe.values():
+            print(f"NOT SAFE: {problem}; the guard goes on trying, look yourself as well", flush=True)
         self.journal.close()
         if not self.feeder.close(DELIVERY_TIMEOUT_S):
             log.warning("the catalog is behind; the next session delivers the rest from %s", self.folder.journal)
@@ -179,7 +187,7 @@ class Session:
             self._catalog.result().close()
         self.notifier.wait()
         self._lab.close()
-        self.guard.close()
+        self.guard.close(take_over=bool(not_safe))
 
     def __enter__(self) -> Session:
         return self

@@ -52,6 +52,12 @@ def take_reports(path: Path) -> list[GuardReport]:
     return reports[told:]
 
 
+def all_told(path: Path) -> bool:
+    """Whether a session has begun since the last report."""
+    reports, told = _read(path)
+    return told >= len(reports)
+
+
 def _append(path: Path, entry: dict[str, Any]) -> None:
     with path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(entry) + "\n")
