@@ -40,13 +40,23 @@ class Electrons:
 
     Attributes:
         electrons: Signal, (H, W); may be negative where there is only noise.
-        variance: Its variance, (H, W).
+        variance: Its variance, (H, W): shot noise of the signal, where that is positive, plus `noise`.
         saturated: True where the raw pixel reached the saturation level, (H, W).
+        noise: The part of the variance that is there without light (read noise, dark signal), (H, W). With it the
+            variance of sums is right: a variance clipped pixel by pixel is too large where it is dark (by 30 % for a
+            read noise of 1.3). None if only `variance` is known.
     """
 
     electrons: Floats
     variance: Floats
     saturated: NDArray[np.bool_]
+    noise: Floats | None = None
+
+    def variance_of_sum(self, rows: slice) -> Floats:
+        """Variance of the sum of the rows, (W,)."""
+        if self.noise is None:
+            return self.variance[rows].sum(axis=0)
+        return np.maximum(self.electrons[rows].sum(axis=0), 0.0) + self.noise[rows].sum(axis=0)
 
 
 def frame_to_electrons(
@@ -77,15 +87,23 @@ def frame_to_electrons(
     gain = positive("gain_e_per_adu", gain_e_per_adu, "It is in the camera's configuration of the run.")
     if not read_noise_e >= 0:
         raise AnalysisError(f"read_noise_e is {read_noise_e!r} but must be zero or more.")
-    shot = np.maximum(raw - offset_adu, 0.0) * gain
-    variance = shot + read_noise_e**2
+    noise = np.full(raw.shape, float(read_noise_e**2))
     reference: Floats | float = offset_adu
     if dark_adu is not None:
         reference = finite_array("dark_adu", dark_adu, 2)
         same_shape("frame_adu", raw, "dark_adu", reference)
-        dark_shot = np.maximum(reference - offset_adu, 0.0) * gain
-        variance = variance + (dark_shot + read_noise_e**2) / positive("dark_frames", dark_frames)
-    return Electrons((raw - reference) * gain, variance, raw >= saturation_adu)
+        averaged = positive("dark_frames", dark_frames)
+        dark_shot = _dark_shot_noise((reference - offset_adu) * gain, read_noise_e / np.sqrt(averaged))
+        noise = (noise + dark_shot) * (1.0 + 1.0 / averaged)
+    electrons = (raw - reference) * gain
+    return Electrons(electrons, np.maximum(electrons, 0.0) + noise, raw >= saturation_adu, noise)
+
+
+def _dark_shot_noise(dark_e: Floats, sigma_e: float) -> Floats:
+    """Dark signal per pixel: its own where it stands out of the noise of the dark frame, else the mean of the rest."""
+    outstanding = dark_e > np.median(dark_e) + 6.0 * sigma_e
+    typical = max(0.0, float(dark_e[~outstanding].mean()))
+    return np.where(outstanding, np.maximum(dark_e, 0.0), typical)
 
 
 def rows_at(position_um: ArrayLike, centre_um: float, half_width_rows: int) -> slice:
@@ -134,11 +152,11 @@ def sum_rows(frame: Electrons, rows: slice | None = None, background_rows: slice
         AnalysisError: A slice that selects nothing.
     """
     chosen = slice(None) if rows is None else rows
-    signal, variance = frame.electrons[chosen], frame.variance[chosen]
+    signal = frame.electrons[chosen]
     n = signal.shape[0]
     if n == 0:
         raise AnalysisError(f"rows {rows} selects no row of {frame.electrons.shape[0]}.")
-    counts, total_variance = signal.sum(axis=0), variance.sum(axis=0)
+    counts, total_variance = signal.sum(axis=0), frame.variance_of_sum(chosen)
     if background_rows is not None:
         dark = frame.electrons[background_rows]
         if dark.shape[0] == 0:
@@ -147,7 +165,7 @@ def sum_rows(frame: Electrons, rows: slice | None = None, background_rows: slice
             )
         scale = n / dark.shape[0]
         counts = counts - scale * dark.sum(axis=0)
-        total_variance = total_variance + scale**2 * frame.variance[background_rows].sum(axis=0)
+        total_variance = total_variance + scale**2 * frame.variance_of_sum(background_rows)
     return Spectrum(counts, total_variance, n, np.asarray(frame.saturated[chosen].any(axis=0)))
 
 
