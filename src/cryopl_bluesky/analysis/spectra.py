@@ -13,12 +13,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ._checks import AnalysisError, Floats, count_array, finite_array, positive, same_shape
-from ._line_fit import LineFit, fit_line, pixel_edges
+from ._line_description import LineDescription, describe_line
+from ._line_fit import LineFit, fit_line
+from ._peak_numbers import voigt_fwhm
+from ._pixel_data import pixel_edges
+from .air import Medium, vacuum_axis_nm
 from .units import FWHM_PER_SIGMA, HC_EV_NM
 
 __all__ = [
     "Electrons",
     "EnergySpectrum",
+    "LineDescription",
     "LineFit",
     "Spectrum",
     "describe_line",
@@ -182,20 +187,34 @@ class EnergySpectrum:
         energy_eV: Pixel centres, (W,).
         density: Counts per eV, S_E = S_lambda hc/E^2, (W,).
         sigma: Standard error of `density`, (W,), or None if the variance is unknown.
+        wavelength_medium: What the wavelength axis held; energies are of vacuum only for "air" and "vacuum".
     """
 
     energy_eV: Floats
     density: Floats
     sigma: Floats | None
+    wavelength_medium: Medium = "air, not converted"
 
 
-def per_eV(wavelength_nm: ArrayLike, counts: ArrayLike, variance: ArrayLike | None = None) -> EnergySpectrum:
+def per_eV(
+    wavelength_nm: ArrayLike,
+    counts: ArrayLike,
+    variance: ArrayLike | None = None,
+    *,
+    wavelength_medium: Medium = "air, not converted",
+) -> EnergySpectrum:
     """Spectral density S_E = S_lambda hc/E^2; errors scale with the same factor.
+
+    Args:
+        wavelength_nm: Pixel centres, rising or falling, (W,).
+        counts: Counts per pixel, (W,).
+        variance: Variance per pixel, (W,), or None.
+        wavelength_medium: "air" converts the axis to vacuum first; "vacuum" says that it is.
 
     Raises:
         AnalysisError: Arrays that do not fit together or an axis that is not one.
     """
-    axis = finite_array("wavelength_nm", wavelength_nm, 1)
+    axis = vacuum_axis_nm(wavelength_nm, wavelength_medium)
     values = finite_array("counts", counts, 1)
     same_shape("wavelength_nm", axis, "counts", values)
     energy = HC_EV_NM / axis
@@ -203,52 +222,10 @@ def per_eV(wavelength_nm: ArrayLike, counts: ArrayLike, variance: ArrayLike | No
     order = np.argsort(energy)
     sigma = None
     if variance is not None:
-        sigma = (np.sqrt(count_array("variance", variance)) * factor)[order]
-    return EnergySpectrum(energy[order], (values * factor)[order], sigma)
-
-
-@dataclass(frozen=True)
-class LineDescription:
-    """Model-free description of a line, from its density S_E.
-
-    Attributes:
-        maximum_eV: Top of the parabola through the highest (smoothed) point and its neighbours.
-        centroid_eV: First moment of the density above half maximum.
-        fwhm_eV: Distance of the outermost half-maximum crossings.
-    """
-
-    maximum_eV: float
-    centroid_eV: float
-    fwhm_eV: float
-
-
-def describe_line(wavelength_nm: ArrayLike, counts: ArrayLike, smooth_px: int = 5) -> LineDescription:
-    """Describe the strongest line without a model, after a running mean over `smooth_px` pixels.
-
-    Raises:
-        AnalysisError: No maximum inside of the range.
-    """
-    spectrum = per_eV(wavelength_nm, counts)
-    density = np.convolve(
-        spectrum.density - np.median(spectrum.density), np.ones(smooth_px) / smooth_px, "same"
-    )
-    top = int(np.argmax(density))
-    if not 0 < top < density.size - 1:
-        raise AnalysisError("The highest point lies at the edge of the spectrum; move the centre wavelength.")
-    E = spectrum.energy_eV
-    a, b, _ = np.polyfit(E[top - 1 : top + 2] - E[top], density[top - 1 : top + 2], 2)
-    above = np.flatnonzero(density >= 0.5 * density[top])
-    weights = density[above] * np.gradient(E)[above]
-    return LineDescription(
-        float(E[top] - b / (2 * a)),
-        float((E[above] * weights).sum() / weights.sum()),
-        float(np.ptp(E[above])),
-    )
-
-
-def voigt_fwhm(lorentz_fwhm: float, gauss_fwhm: float) -> float:
-    """FWHM of a Voigt profile, 0.5346 f_L + sqrt(0.2166 f_L^2 + f_G^2) (Olivero and Longbothum; 0.02 %)."""
-    return float(0.5346 * lorentz_fwhm + np.sqrt(0.2166 * lorentz_fwhm**2 + gauss_fwhm**2))
+        spread = count_array("variance", variance)
+        same_shape("counts", values, "variance", spread)
+        sigma = (np.sqrt(spread) * factor)[order]
+    return EnergySpectrum(energy[order], (values * factor)[order], sigma, wavelength_medium)
 
 
 def jacobian_peak_eV(peak_eV: float, fwhm_eV: float) -> float:
