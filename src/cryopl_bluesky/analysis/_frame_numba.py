@@ -49,7 +49,7 @@ def clean(
         hot_columns: Columns of the hot pixels.
         hot_values: Electrons to put there.
         gain: Electrons per ADU.
-        noise: Variance of a pixel without any signal, electrons^2.
+        noise: Variance of a pixel without any signal plus 3/8, electrons^2 (see `find_hits`).
         threshold2: Square of the threshold, in units of the variance of a pixel.
         contrast: By which part of its neighbours' level the image of a point may exceed it.
         saturation: ADU from which a pixel is saturated.
@@ -67,7 +67,7 @@ def clean(
     ring, row = np.empty((5, columns), np.float32), np.empty(columns, np.float32)
     hit, bright = np.empty(columns, np.uint8), np.empty(columns, np.uint8)
     others = np.empty(4, np.int64)
-    zero = np.float32(0)
+    zero, skew = np.float32(0), np.float32(0.25) * threshold2
     filled, found = 0, 0
     for r in range(rows):
         while filled < min(max(r + 3, 5), rows):
@@ -95,9 +95,9 @@ def clean(
                 second = _higher(
                     _lower(_higher(p[c], q[c]), _higher(s[c], t[c])), _higher(_lower(p[c], q[c]), _lower(s[c], t[c]))
                 )
-                excess = _higher(centre[c] - second - contrast * _higher(second, zero), zero)
-                variance = _higher(_higher(_higher(p[c], q[c]), _higher(s[c], t[c])), zero) + noise
-                hit[c] = np.uint8(excess * excess > threshold2 * variance)
+                lit = _higher(second, zero)
+                excess = _higher(centre[c] - second - contrast * lit - skew, zero)
+                hit[c] = np.uint8(excess * excess > threshold2 * (lit + noise))
                 any_hit |= hit[c]
         if any_hit:
             for c in range(columns):

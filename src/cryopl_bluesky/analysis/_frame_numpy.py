@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 Frame = NDArray[Any]
 
 
-def neighbour_levels(frame: Frame) -> tuple[Frame, Frame, Frame]:
-    """Highest, second highest and median of the four nearest rows at every pixel, each (H, W).
+def neighbour_levels(frame: Frame) -> tuple[Frame, Frame]:
+    """Second highest and median of the four nearest rows at every pixel, both (H, W).
 
     A hit of up to two rows in one column leaves at least three of the four neighbours clean, so the second highest
     is a level of light only. Whatever is three or more rows high has two neighbours as bright as itself.
@@ -23,31 +23,29 @@ def neighbour_levels(frame: Frame) -> tuple[Frame, Frame, Frame]:
     first = np.clip(np.arange(rows) - 2, 0, rows - 5)
     others = [first + k + (first + k >= np.arange(rows)) for k in range(4)]
     p, q, s, t = (frame[rows_k] for rows_k in others)
-    first_pair, second_pair = np.maximum(p, q), np.maximum(s, t)
-    upper, lower = np.minimum(first_pair, second_pair), np.maximum(np.minimum(p, q), np.minimum(s, t))
+    upper, lower = np.minimum(np.maximum(p, q), np.maximum(s, t)), np.maximum(np.minimum(p, q), np.minimum(s, t))
     half = frame.dtype.type(0.5)
-    return np.maximum(first_pair, second_pair), np.maximum(upper, lower), half * (upper + lower)
+    return np.maximum(upper, lower), half * (upper + lower)
 
 
-def find_hits(
-    frame: Frame, highest: Frame, second: Frame, noise: Any, threshold2: Any, contrast: Any
-) -> NDArray[np.bool_]:
+def find_hits(frame: Frame, second: Frame, noise: Any, threshold2: Any, contrast: Any) -> NDArray[np.bool_]:
     """Pixels above their neighbours by more than noise and optics can make, (H, W).
 
-    The shot noise is that of the highest neighbour: of few photons all but one of four neighbours may be too dark by
-    chance, and a hit of two rows is bright enough to be found beside itself.
+    On the scale 2 sqrt(n + 3/8 + read^2) a Poisson number with read noise has variance 1 at any brightness (Anscombe
+    1948). A distance t there is a distance t sqrt(n + 3/8 + read^2) + t^2/4 in electrons: the second part is the long
+    tail of few photons.
 
     Args:
         frame: Electrons, (H, W).
-        highest: Level of the brightest neighbour, from `neighbour_levels`.
-        second: Level of the second brightest.
-        noise: Variance of a pixel without signal, electrons^2, number or (H, W).
-        threshold2: Square of the threshold, in units of the variance of a pixel.
+        second: Level of the neighbours, from `neighbour_levels`.
+        noise: Variance of a pixel without signal plus 3/8, electrons^2, number or (H, W).
+        threshold2: t^2.
         contrast: By which part of `second` the image of a point may exceed it.
     """
-    zero = frame.dtype.type(0)
-    excess = np.maximum(frame - second - contrast * np.maximum(second, zero), zero)
-    return excess * excess > threshold2 * (np.maximum(highest, zero) + noise)
+    zero, skew = frame.dtype.type(0), frame.dtype.type(0.25) * frame.dtype.type(threshold2)
+    lit = np.maximum(second, zero)
+    excess = np.maximum(frame - second - contrast * lit - skew, zero)
+    return excess * excess > threshold2 * (lit + noise)
 
 
 def clean(
@@ -62,8 +60,8 @@ def clean(
     bright[hot_rows, hot_columns] = False
     found = np.empty(0, np.int64)
     if search:
-        highest, second, middle = neighbour_levels(frame)
-        found = np.flatnonzero(find_hits(frame, highest, second, noise, threshold2, contrast))
+        second, middle = neighbour_levels(frame)
+        found = np.flatnonzero(find_hits(frame, second, noise, threshold2, contrast))
         stored = found[: len(hits)]
         hits[: len(stored)], hit_values[: len(stored)] = stored, middle.ravel()[stored]
         frame.ravel()[found], bright.ravel()[found] = middle.ravel()[found], False

@@ -103,8 +103,8 @@ def _describe(
     if fwhm < 3.0 * blur:
         notes.append(f"the line is hardly wider than the running mean of {smooth_px} pixels; use a smaller smooth_px")
     inside = (energy > left) & (energy < right)
-    excess = np.where(inside, smooth - background, 0.0)
-    excess = np.maximum(excess - 0.5 * excess.max(), 0.0)
+    excess = np.where(inside, (smooth - background) / width, 0.0)
+    excess = np.maximum(excess - 0.5 * excess.max(), 0.0) * width
     return (
         maximum,
         float((energy * excess).sum() / excess.sum()),

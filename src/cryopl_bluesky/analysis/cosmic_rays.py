@@ -16,8 +16,8 @@ from ._checks import AnalysisError, Floats, finite_array, positive, same_shape
 from ._frame_numpy import find_hits, neighbour_levels
 from .spectra import Electrons
 
-DEFAULT_SIGMA = 6.0
-"""Threshold above which a pixel is a hit. Shot noise reaches 6 sigma in 1e-9 of the pixels, at low counts in 1e-7."""
+DEFAULT_SIGMA = 5.0
+"""Threshold above which a pixel is a hit: noise gets there in some 3e-7 of the pixels (one in a full frame)."""
 
 DEFAULT_IMAGE_ROWS = 4.0
 """Smallest height of the image of a point in rows (FWHM): 5.5 unbinned rows in the 1x relay, by the optics."""
@@ -25,6 +25,9 @@ DEFAULT_IMAGE_ROWS = 4.0
 REPLACED_BY_ROWS = 2.3
 """Variance of a pixel that was replaced by the median of its four neighbours, relative to a measured pixel, with which
 sums over rows are right: var(median) + 2 cov(median, sum of the neighbours) = 0.30 + 2."""
+
+ANSCOMBE = 0.375
+"""What is added to a Poisson number before the square root that makes its variance constant."""
 
 MIN_ROWS = 5
 """Rows that the neighbouring-row test needs."""
@@ -59,8 +62,8 @@ def remove_cosmic_rays(
 ) -> CosmicRays:
     """Replace hits of up to two rows in a column, found by comparing each pixel with the nearest four rows.
 
-    A pixel is a hit if it exceeds the second highest of these four by `threshold_sigma` of the noise there and by more
-    than the image of a point can. Only rows of the same column are compared, so a spectral line may be as narrow as it
+    A pixel is a hit if it exceeds the second highest of these four by more than the image of a point can and than
+    `threshold_sigma` of the noise: some 20 electrons where it is dark, 300 at 2000 electrons. Only rows of the same column are compared, so a spectral line may be as narrow as it
     likes. A track of three or more rows in one column stays: use `remove_cosmic_rays_between` against those.
 
     Args:
@@ -79,13 +82,13 @@ def remove_cosmic_rays(
         )
     threshold2 = threshold_of(threshold_sigma)
     noise = frame.variance - np.maximum(electrons, 0.0) if frame.noise is None else frame.noise
-    highest, second, median = neighbour_levels(electrons)
-    hits = find_hits(electrons, highest, second, noise, threshold2, contrast_of(image_fwhm_rows))
+    second, median = neighbour_levels(electrons)
+    hits = find_hits(electrons, second, noise + ANSCOMBE, threshold2, contrast_of(image_fwhm_rows))
     return _replaced(frame, hits, median, noise, REPLACED_BY_ROWS, "neighbouring rows")
 
 
 def threshold_of(threshold_sigma: float) -> float:
-    """Square of the threshold relative to the variance of one pixel; the neighbours' level adds 0.3 of that.
+    """Square of the threshold in units of the variance of one pixel; the neighbours' level adds 0.3 of that.
 
     Raises:
         AnalysisError: Below 3: shot noise would be removed.
@@ -153,7 +156,7 @@ def hits_between(stack: Floats, noise: Floats | float, threshold_sigma: float, t
 
 
 def _stabilised(electrons: Floats, noise: Floats | float) -> Floats:
-    return 2.0 * np.sqrt(np.maximum(electrons + 0.375 + noise, 0.0))
+    return 2.0 * np.sqrt(np.maximum(electrons + ANSCOMBE + noise, 0.0))
 
 
 def _replaced(

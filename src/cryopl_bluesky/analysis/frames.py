@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from ._checks import AnalysisError, Floats, positive, same_shape
 from ._photon_stream import Engine
 from .cosmic_rays import (
+    ANSCOMBE,
     DEFAULT_IMAGE_ROWS,
     DEFAULT_SIGMA,
     MIN_ROWS,
@@ -103,7 +104,7 @@ def clean_frame(
     room = int(_MOST_HITS * raw.size) + 1
     hits, hit_values = np.empty(room, np.int64), np.empty(room, np.float32)
     found = _kernels(engine).clean(
-        raw, level, hot.starts, hot.columns, hot_values, np.float32(gain), np.float32(noise),
+        raw, level, hot.starts, hot.columns, hot_values, np.float32(gain), np.float32(noise + ANSCOMBE),
         np.float32(threshold_of(threshold_sigma)), np.float32(contrast_of(image_fwhm_rows)),
         int(np.ceil(saturation_adu)), bin_rows, cosmic_rays, electrons, saturated, hits, hit_values,
     )
