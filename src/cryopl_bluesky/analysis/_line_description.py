@@ -26,8 +26,8 @@ class LineDescription:
     Attributes:
         maximum_eV: Top of the parabola through all points above 80 % of the maximum.
         centroid_eV: First moment of what lies above half maximum.
-        fwhm_eV: Distance of the flanks at half maximum (each a straight line between 30 and 70 %), the smoothing removed
-            in quadrature.
+        fwhm_eV: Distance of the flanks at half maximum (each a straight line between 30 and 70 %), the smoothing
+            removed in quadrature.
         area: Counts above background within 2.5 widths of the maximum (all of a Gaussian, 87 % of a Lorentzian).
         background: Counts per pixel: median beyond that window, or the darkest 15 % if little lies beyond it.
         maximum_eV_err: Standard error by resampling, or None if the variance is unknown.
@@ -132,10 +132,8 @@ def _flank(energy: Floats, smooth: Floats, top: int, side: int, height: float) -
         )
     walk = walk[: low[0] + 1]
     steep = walk[smooth[walk] < 0.7 * height]
-    if steep.size > 3:
-        steep = steep[:-1]
-    else:  # a steep flank: its last point above and its first below
-        steep = walk[-2:]
+    # a flank too steep for a line through it: its last point above and its first below
+    steep = steep[:-1] if steep.size > 3 else walk[-2:]
     slope, level = np.polyfit(energy[steep] - energy[top], smooth[steep], 1)
     return float(energy[top] + (0.5 * height - level) / slope)
 

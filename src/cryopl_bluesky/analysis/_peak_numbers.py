@@ -124,7 +124,8 @@ def _emg_top(sigma: float, tau: float) -> tuple[float, float]:
         return float(np.exp(0.5 * s * s - u * s) * ndtr(-far))
 
     # at the maximum the Gaussian itself crosses the line: phi(u) = s Q(u)
-    top = brentq(lambda u: np.exp(-0.5 * u * u) / np.sqrt(2.0 * np.pi) - s * density(u), -1.0, 1.0 + 1.0 / s, xtol=1e-12)
+    norm = np.sqrt(2.0 * np.pi)
+    top = brentq(lambda u: np.exp(-0.5 * u * u) / norm - s * density(u), -1.0, 1.0 + 1.0 / s, xtol=1e-12)
     half = 0.5 * density(top)
     left = brentq(lambda u: density(u) - half, top - 8.0, top, xtol=1e-12)
     right = brentq(lambda u: density(u) - half, top, top + 4.0 + 4.0 / s, xtol=1e-12)

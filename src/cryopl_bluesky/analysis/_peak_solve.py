@@ -19,7 +19,9 @@ from ._pixel_data import PixelData
 
 _ROUNDS = 12
 _NO_LINE = "No line found: the fit ran to its bounds; expose longer or narrow the wavelength range."
-_ONE_WIDTH = "One of the two widths of the {} shape ran to zero or away: the counts do not determine both. Use a simpler shape."
+_ONE_WIDTH = (
+    "One of the two widths of the {} shape ran to zero or away: the counts do not determine both. Use a simpler shape."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,17 +120,23 @@ def _step(
     """Least squares with fixed weights; None without convergence."""
     keep, limits = data.keep, _limits(data)
 
-    def clipped(q: Floats) -> Floats:
-        p = q.copy()
-        p[model.widths] = np.clip(p[model.widths], *limits)
-        return p
+    latest: dict[bytes, tuple[Floats, Floats]] = {}
+
+    def evaluate(q: Floats) -> tuple[Floats, Floats]:
+        """The model within the limits of the widths; values and derivatives are asked for one after the other."""
+        if q.tobytes() not in latest:
+            p = q.copy()
+            p[model.widths] = np.clip(p[model.widths], *limits)
+            latest.clear()
+            latest[q.tobytes()] = model.evaluate(p, data.edges)
+        return latest[q.tobytes()]
 
     try:
         result = least_squares(
-            lambda q: ((model.evaluate(clipped(q), data.edges)[0] - data.counts) * weights)[keep],
+            lambda q: ((evaluate(q)[0] - data.counts) * weights)[keep],
             theta,
             # the type stubs of scipy know only the names of numerical methods here, the function takes both
-            jac=lambda q: (model.evaluate(clipped(q), data.edges)[1] * weights[:, None])[keep],  # pyright: ignore[reportArgumentType]
+            jac=lambda q: (evaluate(q)[1] * weights[:, None])[keep],  # pyright: ignore[reportArgumentType]
             method="lm",
             x_scale="jac",
             ftol=tolerance,

@@ -66,7 +66,8 @@ def at_energies(data: PixelData, centres_eV: Sequence[float]) -> tuple[list[Line
     heights = np.interp(centres, data.energy, excess)
     fwhm = area * width / max(1.06 * float(heights.sum()), 1e-12)
     fwhm = float(np.clip(fwhm, 2.0 * width, 0.7 * gaps.min() if gaps.size else data.edges[-1] - data.edges[0]))
-    return [(float(c), max(float(h), 1e-6) * 1.06 * fwhm / width, fwhm) for c, h in zip(centres, heights, strict=True)], background
+    areas = np.maximum(heights, 1e-6) * 1.06 * fwhm / width
+    return [(float(c), float(a), fwhm) for c, a in zip(centres, areas, strict=True)], background
 
 
 def _maxima(data: PixelData) -> Iterator[tuple[list[Line], float]]:
@@ -133,8 +134,9 @@ def _with_one_more(data: PixelData, model: PeakModel, previous: Solution) -> Ite
     centre, area, fwhm = max(lines, key=lambda line: line[1])
     rest = [line for line in lines if line != (centre, area, fwhm)]
     for share in (0.5, 0.8, 0.2):
-        halves = [(centre - 0.35 * fwhm, share * area, 0.7 * fwhm), (centre + 0.35 * fwhm, (1 - share) * area, 0.7 * fwhm)]
-        yield to_vector(data, model, sorted([*rest, *halves]), background)
+        low = (centre - 0.35 * fwhm, share * area, 0.7 * fwhm)
+        high = (centre + 0.35 * fwhm, (1.0 - share) * area, 0.7 * fwhm)
+        yield to_vector(data, model, sorted([*rest, low, high]), background)
 
 
 def _alike(some: Sequence[Line], others: Sequence[Line]) -> bool:

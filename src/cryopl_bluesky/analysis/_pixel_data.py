@@ -1,4 +1,4 @@
-"""The pixels of a spectrum as the line fits need them: energies ascending, counts, and the noise that is not shot noise."""
+"""The pixels of a spectrum as line fits need them: energies ascending, counts, and the noise that is not shot noise."""
 
 from __future__ import annotations
 

@@ -62,6 +62,7 @@ def vacuum_axis_nm(wavelength_nm: ArrayLike, medium: Medium) -> Floats:
         AnalysisError: An unknown medium.
     """
     if medium not in get_args(Medium):
-        raise AnalysisError(f"wavelength_medium is {medium!r} but must be one of {', '.join(map(repr, get_args(Medium)))}.")
+        known = ", ".join(map(repr, get_args(Medium)))
+        raise AnalysisError(f"wavelength_medium is {medium!r} but must be one of {known}.")
     axis = finite_array("wavelength_nm", wavelength_nm, 1)
     return air_to_vacuum_nm(axis) if medium == "air" else np.array(axis)

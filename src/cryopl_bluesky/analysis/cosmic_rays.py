@@ -63,8 +63,9 @@ def remove_cosmic_rays(
     """Replace hits of up to two rows in a column, found by comparing each pixel with the nearest four rows.
 
     A pixel is a hit if it exceeds the second highest of these four by more than the image of a point can and than
-    `threshold_sigma` of the noise: some 20 electrons where it is dark, 300 at 2000 electrons. Only rows of the same column are compared, so a spectral line may be as narrow as it
-    likes. A track of three or more rows in one column stays: use `remove_cosmic_rays_between` against those.
+    `threshold_sigma` of the noise: some 20 electrons where it is dark, 300 at 2000 electrons. Only rows of the same
+    column are compared, so a spectral line may be as narrow as it likes. A track of three or more rows in one column
+    stays: use `remove_cosmic_rays_between` against those.
 
     Args:
         frame: Electrons with variance, at least 5 rows, not binned over rows.

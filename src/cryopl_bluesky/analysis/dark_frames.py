@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -99,7 +98,7 @@ class DarkReference:
 
 
 def dark_reference(
-    frames_adu: ArrayLike | Sequence[ArrayLike],
+    frames_adu: ArrayLike,
     *,
     gain_e_per_adu: float,
     read_noise_e: float,
@@ -125,8 +124,8 @@ def dark_reference(
     Raises:
         AnalysisError: NaN, wrong shapes, or so many hot pixels that these are no dark frames of one kind.
     """
-    stack = np.atleast_3d(np.asarray(frames_adu)) if np.ndim(frames_adu) != 2 else np.asarray(frames_adu)[None]
-    stack = finite_array("frames_adu", stack, 3)
+    given = np.asarray(frames_adu)
+    stack = finite_array("frames_adu", given[None] if given.ndim == 2 else given, 3)
     gain = positive("gain_e_per_adu", gain_e_per_adu)
     if not read_noise_e >= 0:
         raise AnalysisError(f"read_noise_e is {read_noise_e!r} but must be zero or more.")

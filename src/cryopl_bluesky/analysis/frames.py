@@ -92,7 +92,9 @@ def clean_frame(
     if not read_noise_e >= 0:
         raise AnalysisError(f"read_noise_e is {read_noise_e!r} but must be zero or more.")
     if bin_rows < 1 or len(raw) % bin_rows:
-        raise AnalysisError(f"bin_rows is {bin_rows} but must divide the {len(raw)} rows; cut rows off or choose another.")
+        raise AnalysisError(
+            f"bin_rows is {bin_rows} but must divide the {len(raw)} rows; cut rows off or choose another."
+        )
     if cosmic_rays and len(raw) < MIN_ROWS:
         raise AnalysisError(
             f"The search for cosmic rays needs {MIN_ROWS} rows, but the frame has {len(raw)}; set cosmic_rays=False."
@@ -125,7 +127,7 @@ def clean_frame(
         variance=np.maximum(electrons, 0.0) + variance,
         saturated=saturated.view(np.bool_),
         noise=variance,
-        rows=np.arange(shape[0]) * bin_rows + 0.5 * (bin_rows - 1),
+        rows=np.arange(shape[0], dtype=np.float64) * bin_rows + 0.5 * (bin_rows - 1),
         bin_rows=bin_rows,
         cosmic_ray_px=at,
         hot_px=hot.columns.size,

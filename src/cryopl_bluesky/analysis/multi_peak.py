@@ -307,7 +307,10 @@ def _result(data: PixelData, solution: Solution) -> PeaksFit:
     elif known and not good:
         notes.append(f"reduced chi2 {reduced:.2f}: the variance given is too large, so are the errors")
     if data.medium == "air, not converted":
-        notes.append("energies from air wavelengths: 0.66 meV too low at 525 nm; say wavelength_medium='air' to convert")
+        notes.append(
+            "wavelengths were taken as they are: if they are of air, energies are 0.66 meV too high at 525 nm; "
+            "wavelength_medium='air' converts them"
+        )
     errors = np.sqrt(np.diag(covariance))
     return PeaksFit(
         shape=model.shape,

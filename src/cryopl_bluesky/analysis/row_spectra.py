@@ -102,7 +102,7 @@ def bin_frame(frame: Electrons, rows: int = 1, columns: int = 1) -> Electrons:
         )
     shape = (height // rows, rows, width // columns, columns)
     electrons = frame.electrons.reshape(shape).sum(axis=(1, 3))
-    saturated = frame.saturated.reshape(shape).any(axis=(1, 3))
+    saturated = np.asarray(frame.saturated.reshape(shape).any(axis=(1, 3)))
     if frame.noise is None:
         return Electrons(electrons, frame.variance.reshape(shape).sum(axis=(1, 3)), saturated)
     noise = frame.noise.reshape(shape).sum(axis=(1, 3))

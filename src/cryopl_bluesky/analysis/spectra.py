@@ -218,7 +218,7 @@ def per_eV(
     values = finite_array("counts", counts, 1)
     same_shape("wavelength_nm", axis, "counts", values)
     energy = HC_EV_NM / axis
-    factor = HC_EV_NM / energy**2 / np.abs(np.diff(pixel_edges(axis)))
+    factor = 1.0 / np.abs(np.diff(HC_EV_NM / pixel_edges(axis)))  # the Jacobian, exact for pixels of any width
     order = np.argsort(energy)
     sigma = None
     if variance is not None:
