@@ -78,7 +78,6 @@ def clean(
                 target[hot_columns[k]] = hot_values[k]
             filled += 1
         source, centre = raw[r], ring[r % 5]
-        any_hit = np.uint8(0)
         for c in range(columns):
             row[c] = centre[c]
             bright[c] = np.uint8(source[c] >= saturation)
@@ -90,6 +89,7 @@ def clean(
                 if other != r:
                     others[n] = other % 5
                     n += 1
+            any_hit = np.uint8(0)
             p, q, s, t = ring[others[0]], ring[others[1]], ring[others[2]], ring[others[3]]
             for c in range(columns):
                 second = _higher(
@@ -99,16 +99,16 @@ def clean(
                 excess = _higher(centre[c] - second - contrast * lit - skew, zero)
                 hit[c] = np.uint8(excess * excess > threshold2 * (lit + noise))
                 any_hit |= hit[c]
-        if any_hit:
-            for c in range(columns):
-                if hit[c]:
-                    low_1, high_1 = _lower(p[c], q[c]), _higher(p[c], q[c])
-                    low_2, high_2 = _lower(s[c], t[c]), _higher(s[c], t[c])
-                    middle = _lower(high_1, high_2) + _higher(low_1, low_2)
-                    row[c], bright[c] = np.float32(0.5) * middle, 0
-                    if found < len(hits):
-                        hits[found], hit_values[found] = r * columns + c, row[c]
-                    found += 1
+            if any_hit:
+                for c in range(columns):
+                    if hit[c]:
+                        low_1, high_1 = _lower(p[c], q[c]), _higher(p[c], q[c])
+                        low_2, high_2 = _lower(s[c], t[c]), _higher(s[c], t[c])
+                        middle = _lower(high_1, high_2) + _higher(low_1, low_2)
+                        row[c], bright[c] = np.float32(0.5) * middle, 0
+                        if found < len(hits):
+                            hits[found], hit_values[found] = r * columns + c, row[c]
+                        found += 1
         total, flags = electrons[r // bin_rows], saturated[r // bin_rows]
         for c in range(columns):
             total[c] += np.float64(row[c])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -125,8 +126,13 @@ def _emg_top(sigma: float, tau: float) -> tuple[float, float]:
 
     # at the maximum the Gaussian itself crosses the line: phi(u) = s Q(u)
     norm = np.sqrt(2.0 * np.pi)
-    top = brentq(lambda u: np.exp(-0.5 * u * u) / norm - s * density(u), -1.0, 1.0 + 1.0 / s, xtol=1e-12)
+    top = _root(lambda u: float(np.exp(-0.5 * u * u)) / norm - s * density(u), -1.0, 1.0 + 1.0 / s)
     half = 0.5 * density(top)
-    left = brentq(lambda u: density(u) - half, top - 8.0, top, xtol=1e-12)
-    right = brentq(lambda u: density(u) - half, top, top + 4.0 + 4.0 / s, xtol=1e-12)
+    left = _root(lambda u: density(u) - half, top - 8.0, top)
+    right = _root(lambda u: density(u) - half, top, top + 4.0 + 4.0 / s)
     return top * sigma, (right - left) * sigma
+
+
+def _root(function: Callable[[float], float], low: float, high: float) -> float:
+    # the type stubs of scipy count the full output, which is not asked for
+    return float(brentq(function, low, high, xtol=1e-12))  # pyright: ignore[reportArgumentType]
