@@ -138,12 +138,20 @@ def test_hits_between_frames_are_found_whatever_their_height(number):
     assert pulls.std() == pytest.approx(1, abs=5 / np.sqrt(2 * pulls.size))
 
 
+@pytest.mark.parametrize("light_e", [0.1, 9.0, 1000.0])
+def test_noise_of_a_few_photons_is_no_hit(light_e):
+    rng = np.random.default_rng(9)
+    frames = [frame_to_electrons(expose(rng, np.full((700, 1000), light_e)), **CAMERA) for _ in range(2)]
+    assert sum(result.replaced for result in remove_cosmic_rays_between(frames)) < 1e-5 * 1.4e6
+    assert sum(remove_cosmic_rays(frame).replaced for frame in frames) < 1e-5 * 1.4e6
+
+
 def test_shot_noise_and_brightness_drift_are_no_hits():
     rng = np.random.default_rng(7)
     light = narrow_line((1024, 1024), height_e=26000)
     frames = [frame_to_electrons(expose(rng, light * (1 + 0.045 * k)), **CAMERA) for k in range(2)]
     assert sum(result.replaced for result in remove_cosmic_rays_between(frames)) < 1e-5 * 2 * light.size
-    strict = remove_cosmic_rays_between(frames, brightness_tolerance=0.0)
+    strict = remove_cosmic_rays_between(frames, threshold_sigma=4.5, brightness_tolerance=0.0)
     assert sum(result.replaced for result in strict) > 20
 
 

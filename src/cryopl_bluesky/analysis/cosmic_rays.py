@@ -17,7 +17,11 @@ from ._frame_numpy import find_hits, neighbour_levels
 from .spectra import Electrons
 
 DEFAULT_SIGMA = 5.0
-"""Threshold above which a pixel is a hit: noise gets there in some 3e-7 of the pixels (one in a full frame)."""
+"""Threshold of the neighbouring-row test: noise gets there in less than 3e-7 of the pixels at any brightness."""
+
+DEFAULT_SIGMA_BETWEEN = 6.0
+"""Threshold between frames: noise gets there in less than 1e-6 of the pixels, most at some 10 electrons (at 5 sigma in
+1e-5: the square root does not make a few photons quite Gaussian)."""
 
 DEFAULT_IMAGE_ROWS = 4.0
 """Smallest height of the image of a point in rows (FWHM): 5.5 unbinned rows in the 1x relay, by the optics."""
@@ -102,7 +106,7 @@ def threshold_of(threshold_sigma: float) -> float:
 
 
 def remove_cosmic_rays_between(
-    frames: Sequence[Electrons], *, threshold_sigma: float = DEFAULT_SIGMA, brightness_tolerance: float = 0.05
+    frames: Sequence[Electrons], *, threshold_sigma: float = DEFAULT_SIGMA_BETWEEN, brightness_tolerance: float = 0.05
 ) -> tuple[CosmicRays, ...]:
     """Replace hits in two or more frames of the same scene, found by comparing the frames pixel by pixel.
 

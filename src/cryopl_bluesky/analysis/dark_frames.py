@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ._checks import AnalysisError, finite_array, positive
-from .cosmic_rays import DEFAULT_SIGMA, hits_between
+from .cosmic_rays import DEFAULT_SIGMA_BETWEEN, hits_between
 
 Singles = NDArray[np.float32]
 Whole = NDArray[np.int64]
@@ -132,7 +132,7 @@ def dark_reference(
     n, notes, replaced = len(stack), [], 0
     if n > 1:
         level = float(np.median(stack)) if offset_adu is None else offset_adu
-        hits = hits_between((stack - level) * gain, float(read_noise_e) ** 2, DEFAULT_SIGMA, 0.0)
+        hits = hits_between((stack - level) * gain, float(read_noise_e) ** 2, DEFAULT_SIGMA_BETWEEN, 0.0)
         reference = np.where(hits, 0.0, stack).sum(axis=0) / (~hits).sum(axis=0)
         stack, replaced = np.where(hits, reference, stack), int(hits.sum())
     else:
