@@ -4,7 +4,14 @@ import pytest
 from cryopl_bluesky.analysis import AnalysisError
 from cryopl_bluesky.analysis.dark_frames import dark_reference
 from cryopl_bluesky.analysis.frames import clean_frame
-from cryopl_bluesky.analysis.row_spectra import RowScale, bin_axis, bin_frame, line_total_spectrum, spectra_at
+from cryopl_bluesky.analysis.row_spectra import (
+    RowScale,
+    bin_axis,
+    bin_frame,
+    line_total_spectrum,
+    spectra_at,
+    sum_frames,
+)
 from cryopl_bluesky.analysis.spectra import Electrons, frame_to_electrons, sum_rows
 
 GAIN, READ_E, OFFSET = 0.45, 1.31, 100.0
@@ -156,6 +163,18 @@ def test_binned_rows_keep_their_positions_and_spectra_their_counts():
     assert line_total_spectrum(clean, slice(0, 4)).counts[5] == 800
 
 
+def test_sum_of_frames_has_the_counts_and_variance_of_all():
+    rng = np.random.default_rng(8)
+    frames = [frame_to_electrons(expose(rng, np.full((60, 400), 2.0)), **CAMERA, offset_adu=OFFSET) for _ in range(10)]
+    total = sum_frames(frames)
+    np.testing.assert_allclose(total.electrons, sum(frame.electrons for frame in frames))
+    assert total.electrons.var() / total.variance.mean() == pytest.approx(1.0, abs=0.05)
+    with pytest.raises(AnalysisError, match="shape"):
+        sum_frames([frames[0], bin_frame(frames[1], rows=2)])
+    with pytest.raises(AnalysisError, match="at least one"):
+        sum_frames([])
+
+
 def test_binning_of_columns_sums_counts_and_flags():
     frame = Electrons(np.arange(24.0).reshape(4, 6), np.ones((4, 6)), np.eye(4, 6, dtype=bool))
     binned = bin_frame(frame, rows=2, columns=3)
@@ -187,6 +206,8 @@ RAW = np.full((16, 8), 100, np.uint16)
             "in the dark reference",
         ),
         (lambda: dark_reference(np.full((2, 4, 4), np.nan), **CAMERA), "NaN"),
+        (lambda: dark_reference(np.ones(4), **CAMERA), "must be dark frames"),
+        (lambda: dark_reference(np.ones((0, 4, 4)), **CAMERA), "must be dark frames"),
         (lambda: RowScale(0.0, 0.0).position_um(1), "magnification"),
         (lambda: bin_axis(np.arange(5), 2), "divide an axis"),
         (lambda: bin_frame(frame_to_electrons(RAW, **CAMERA), rows=3), "does not divide"),

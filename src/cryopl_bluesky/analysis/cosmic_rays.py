@@ -86,7 +86,7 @@ def remove_cosmic_rays(
             "take two frames and use remove_cosmic_rays_between."
         )
     threshold2 = threshold_of(threshold_sigma)
-    noise = frame.variance - np.maximum(electrons, 0.0) if frame.noise is None else frame.noise
+    noise = frame.noise_without_light
     second, median = neighbour_levels(electrons)
     hits = find_hits(electrons, second, noise + ANSCOMBE, threshold2, contrast_of(image_fwhm_rows))
     return _replaced(frame, hits, median, noise, REPLACED_BY_ROWS, "neighbouring rows")
@@ -134,7 +134,7 @@ def remove_cosmic_rays_between(
     for i, frame in enumerate(frames):
         finite_array(f"frames[{i}].electrons", frame.electrons, 2)
         same_shape("frames[0]", frames[0].electrons, f"frames[{i}]", frame.electrons)
-    noises = [f.variance - np.maximum(f.electrons, 0.0) if f.noise is None else f.noise for f in frames]
+    noises = [frame.noise_without_light for frame in frames]
     stack = np.stack([frame.electrons for frame in frames])
     hits = hits_between(stack, np.mean(noises, axis=0), threshold_sigma, brightness_tolerance)
     clean_frames = (~hits).sum(axis=0)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ._checks import AnalysisError, finite_array, positive
+from ._checks import AnalysisError, Floats, finite_array, positive
 from .cosmic_rays import DEFAULT_SIGMA_BETWEEN, hits_between
 
 Singles = NDArray[np.float32]
@@ -19,6 +20,9 @@ are right: var(mean) + 2 cov(mean, sum of the neighbours) = 1/2 + 2."""
 
 _NOISY_FRAMES = 8
 """Dark frames from which the noise of single pixels is judged."""
+
+_BLOCK_ROWS = 128
+"""Rows averaged at a time: full frames as floating point numbers would take gigabytes."""
 
 _MOST_HOT = 0.05
 """More hot pixels than this part are refused: then the dark frames hold light or differ."""
@@ -125,25 +129,20 @@ def dark_reference(
         AnalysisError: NaN, wrong shapes, or so many hot pixels that these are no dark frames of one kind.
     """
     given = np.asarray(frames_adu)
-    stack = finite_array("frames_adu", given[None] if given.ndim == 2 else given, 3)
+    stack = given[None] if given.ndim == 2 else given
+    if stack.ndim != 3 or not stack.size:
+        raise AnalysisError(f"frames_adu must be dark frames, (N, H, W) or (H, W), but its shape is {given.shape}.")
     gain = positive("gain_e_per_adu", gain_e_per_adu)
     if not read_noise_e >= 0:
         raise AnalysisError(f"read_noise_e is {read_noise_e!r} but must be zero or more.")
-    n, notes, replaced = len(stack), [], 0
-    if n > 1:
-        level = float(np.median(stack)) if offset_adu is None else offset_adu
-        hits = hits_between((stack - level) * gain, float(read_noise_e) ** 2, DEFAULT_SIGMA_BETWEEN, 0.0)
-        reference = np.where(hits, 0.0, stack).sum(axis=0) / (~hits).sum(axis=0)
-        stack, replaced = np.where(hits, reference, stack), int(hits.sum())
-    else:
-        notes.append("one dark frame: a cosmic ray in it counts as hot pixel, and its noise is added in full")
-    mean = stack.mean(axis=0)
+    n = len(stack)
+    notes = ["one dark frame: a cosmic ray in it counts as hot pixel, and its noise is added in full"] if n == 1 else []
+    mean, scatter, replaced = _average(stack, gain, float(read_noise_e) ** 2, offset_adu)
     offset = float(np.median(mean)) if offset_adu is None else float(offset_adu)
     middle = float(np.median(mean))
     spread = max(1.4826 * float(np.median(np.abs(mean - middle))), read_noise_e / gain / np.sqrt(n))
     hot = np.abs(mean - middle) > hot_sigma * max(spread, 1e-6)
     if n >= _NOISY_FRAMES:
-        scatter = stack.std(axis=0, ddof=1)
         hot |= scatter > noisy_factor * float(np.median(scatter))
     if hot.mean() > _MOST_HOT:
         raise AnalysisError(
@@ -162,3 +161,22 @@ def dark_reference(
         cosmic_ray_px=replaced,
         notes=tuple(notes),
     )
+
+
+def _average(
+    stack: NDArray[Any], gain: float, read_variance: float, offset_adu: float | None
+) -> tuple[Floats, Floats, int]:
+    """Mean and scatter of every pixel over the frames without hits of cosmic rays, and the number of hits."""
+    mean, scatter, replaced = np.empty(stack.shape[1:]), np.zeros(stack.shape[1:]), 0
+    level = float(np.median(stack[0])) if offset_adu is None else offset_adu
+    for first in range(0, stack.shape[1], _BLOCK_ROWS):
+        rows = slice(first, first + _BLOCK_ROWS)
+        block = finite_array("frames_adu", stack[:, rows], 3)
+        if len(block) > 1:
+            hits = hits_between((block - level) * gain, read_variance, DEFAULT_SIGMA_BETWEEN, 0.0)
+            others = np.where(hits, 0.0, block).sum(axis=0) / (~hits).sum(axis=0)
+            block = np.where(hits, others, block)
+            scatter[rows] = block.std(axis=0, ddof=1)
+            replaced += int(hits.sum())
+        mean[rows] = block.mean(axis=0)
+    return mean, scatter, replaced

@@ -1,4 +1,4 @@
-"""Rows of a spectral image and positions at the sample; spectra at positions; binning."""
+"""Rows of a spectral image and positions at the sample; spectra at positions; sums of frames and pixels."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._checks import AnalysisError, Floats, finite_array, positive
+from ._checks import AnalysisError, Floats, finite_array, positive, same_shape
 from .spectra import Electrons, Spectrum, rows_at, sum_rows
 
 
@@ -106,6 +106,22 @@ def bin_frame(frame: Electrons, rows: int = 1, columns: int = 1) -> Electrons:
     if frame.noise is None:
         return Electrons(electrons, frame.variance.reshape(shape).sum(axis=(1, 3)), saturated)
     noise = frame.noise.reshape(shape).sum(axis=(1, 3))
+    return Electrons(electrons, np.maximum(electrons, 0.0) + noise, saturated, noise)
+
+
+def sum_frames(frames: Sequence[Electrons]) -> Electrons:
+    """Sum frames of the same scene, for instance after `remove_cosmic_rays_between`.
+
+    Raises:
+        AnalysisError: No frame, or different shapes.
+    """
+    if not frames:
+        raise AnalysisError("Give at least one frame to sum.")
+    for i, frame in enumerate(frames):
+        same_shape("frames[0]", frames[0].electrons, f"frames[{i}]", frame.electrons)
+    electrons = np.sum([frame.electrons for frame in frames], axis=0)
+    noise = np.sum([frame.noise_without_light for frame in frames], axis=0)
+    saturated = np.any([frame.saturated for frame in frames], axis=0)
     return Electrons(electrons, np.maximum(electrons, 0.0) + noise, saturated, noise)
 
 

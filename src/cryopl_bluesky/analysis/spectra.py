@@ -57,6 +57,11 @@ class Electrons:
     saturated: NDArray[np.bool_]
     noise: Floats | None = None
 
+    @property
+    def noise_without_light(self) -> Floats:
+        """`noise`, or what `variance` leaves for it, (H, W)."""
+        return self.variance - np.maximum(self.electrons, 0.0) if self.noise is None else self.noise
+
     def variance_of_sum(self, rows: slice) -> Floats:
         """Variance of the sum of the rows, (W,)."""
         if self.noise is None:
