@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
-from scipy.signal import find_peaks, peak_widths
 
 from ._checks import Floats
 from ._line_shapes import HAS_GAUSS, HAS_OTHER
@@ -72,6 +71,8 @@ def at_energies(data: PixelData, centres_eV: Sequence[float]) -> tuple[list[Line
 
 def _maxima(data: PixelData) -> Iterator[tuple[list[Line], float]]:
     """Lines by falling prominence, for several smoothings."""
+    from scipy.signal import find_peaks, peak_widths  # half a second: not for everybody who imports the package
+
     filled, variance = data.filled, data.rough_variance
     for sigma in _SMOOTHINGS_PX:
         if 6.0 * sigma > filled.size:

@@ -50,12 +50,14 @@ class ModelChoice:
         candidates: All that were tried, best first.
         lead: BIC of the best other candidate minus that of the best; None if there is no other.
         decided: Whether `lead` is above 6 ("strong" evidence, Kass and Raftery 1995) or there is no other.
+        notes: What a reader must know.
     """
 
     best: PeaksFit
     candidates: tuple[Candidate, ...]
     lead: float | None
     decided: bool
+    notes: tuple[str, ...] = ()
 
 
 def fit_peaks(
@@ -171,7 +173,23 @@ def choose_model(
     if not fitted:
         raise FitError("; ".join(f"{c.shape} x {c.peaks}: {c.problem}" for c, _ in tried))
     lead = fitted[1][1].bic - fitted[0][1].bic if len(fitted) > 1 else None
-    return ModelChoice(fitted[0][1], tuple(c for c, _ in tried), lead, lead is None or lead > 6.0)
+    notes = _choice_notes(fitted, lead, max_peaks)
+    return ModelChoice(fitted[0][1], tuple(c for c, _ in tried), lead, lead is None or lead > 6.0, notes)
+
+
+def _choice_notes(
+    fitted: list[tuple[Candidate, PeaksFit]], lead: float | None, max_peaks: int
+) -> tuple[str, ...]:
+    notes = []
+    best = fitted[0][0]
+    if best.peaks == max_peaks > 1:
+        notes.append(f"{max_peaks} lines are the most that were tried: there may be more, raise max_peaks")
+    if lead is not None and lead <= 6.0:
+        other = fitted[1][0]
+        notes.append(f"{other.shape} x {other.peaks} describes the data nearly as well (BIC larger by {lead:.1f} only)")
+    if fitted[0][1].good_fit is False:
+        notes.append("the best of these models does not describe the data either (reduced chi2)")
+    return tuple(notes)
 
 
 def _try(
