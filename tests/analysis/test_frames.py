@@ -163,6 +163,30 @@ def test_binned_rows_keep_their_positions_and_spectra_their_counts():
     assert line_total_spectrum(clean, slice(0, 4)).counts[5] == 800
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("exposure_s", [1.0, 60.0])
+def test_frames_of_the_virtual_camera_lose_no_pixel_but_the_hot_ones(exposure_s):
+    """Pixels that differ in response, read noise and dark signal (1 in 5000 hot) are neither hits nor noise."""
+    from cryopl_bluesky.sim.sensor import GAIN_MODES, Sensor, Window
+
+    mode, rate = GAIN_MODES["16-bit (low noise & high well capacity)"], "270 MHz"
+    camera = {"gain_e_per_adu": mode.gain_e_per_adu, "read_noise_e": mode.read_noise_e[rate]}
+    sensor, window = Sensor(np.random.default_rng(3), 1), Window(0, 0, 2048, 1024, 1)
+    rows, columns = np.arange(2048)[:, None], np.arange(2048)
+    light = 2 + 20000 * np.exp(-0.5 * ((columns - 300) / 0.7) ** 2 - 0.5 * ((rows - 500) / 300) ** 2)
+
+    def take(scene):
+        return sensor.expose((scene / exposure_s).astype(np.float32), window, exposure_s, mode, rate, 0.0, 2048)
+
+    dark = dark_reference([take(0 * light) for _ in range(8)], **camera, offset_adu=OFFSET)
+    assert 300 < dark.hot.sum() < 700  # 419 are put in
+    clean = clean_frame(take(light), **camera, dark=dark)
+    assert len(clean.cosmic_ray_px) < 1e-5 * light.size / 2
+    scatter = clean.electrons[:, 600:] - light[:1024, 600:]
+    assert scatter.mean() == pytest.approx(0, abs=0.05)
+    assert scatter.var() / clean.variance[:, 600:].mean() == pytest.approx(1, abs=0.15)
+
+
 def test_sum_of_frames_has_the_counts_and_variance_of_all():
     rng = np.random.default_rng(8)
     frames = [frame_to_electrons(expose(rng, np.full((60, 400), 2.0)), **CAMERA, offset_adu=OFFSET) for _ in range(10)]

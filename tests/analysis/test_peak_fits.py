@@ -343,6 +343,12 @@ def test_fixed_separation_and_sloping_background_for_a_weak_line():
     assert abs(high.area - 1e3) < 4 * high.area_err
     assert np.all(np.abs(fit.background - [20, 8]) < 4 * fit.background_err)
     assert len(fit.parameters) == len(fit.parameter_names) == 6
+    below = fit_peaks(
+        AXIS, noisy(rng, expected), noise_variance=READ2, peaks=2, share_width=True, separations_eV=[-0.016],
+        background_degree=1,
+    )
+    assert below.peaks[1].centre_eV == pytest.approx(2.366, abs=5e-4)
+    assert abs(below.peaks[0].area - 2e4) < 4 * below.peaks[0].area_err
 
 
 def test_saturated_pixels_are_not_fitted():

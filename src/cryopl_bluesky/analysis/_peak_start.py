@@ -41,6 +41,9 @@ def starts(data: PixelData, model: PeakModel, previous: Solution | None) -> Iter
 def to_vector(data: PixelData, model: PeakModel, lines: Sequence[Line], background: float) -> Floats:
     """Parameter vector of lines of given width: the width is split into those the shape has."""
     both = HAS_GAUSS[model.shape] and HAS_OTHER[model.shape]
+    if model.separations_eV is not None:  # lines come by rising energy, the model has the order of its distances
+        rank = np.argsort(np.argsort([0.0, *model.separations_eV]))
+        lines = [sorted(lines)[k] for k in rank]
     out = []
     for centre, area, fwhm in lines:
         instrument = model.instrument_eV(centre)
