@@ -429,6 +429,11 @@ LINE = line("gaussian", 2.36, 1e4, 0.03) + 5
         (lambda: fit_peaks(AXIS, LINE, wavelength_medium="water"), "wavelength_medium"),
         (lambda: choose_model(AXIS, LINE, shapes=()), "at least one shape"),
         (lambda: describe_line(AXIS, LINE, 0), "smooth_px"),
+        (lambda: describe_line(AXIS, ONES), "flat"),
+        (lambda: fit_peaks(AXIS, ONES * 0, noise_variance=READ2), "No line found"),
+        (lambda: fit_peaks(AXIS, ONES * 5, noise_variance=READ2), "No line found"),
+        (lambda: fit_peaks(AXIS, ONES + 1e4 * (np.arange(256) == 99), noise_variance=READ2), "cosmic ray"),
+        (lambda: fit_peaks(AXIS, np.arange(256.0), noise_variance=READ2), "No line found"),
         (lambda: describe_line(AXIS, np.linspace(0, 100, AXIS.size)), "edge of the spectrum"),
     ],
 )

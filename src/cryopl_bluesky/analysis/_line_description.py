@@ -103,6 +103,7 @@ def _describe(
     if fwhm < 3.0 * blur:
         notes.append(f"the line is hardly wider than the running mean of {smooth_px} pixels; use a smaller smooth_px")
     inside = (energy > left) & (energy < right)
+    inside[np.argmin(np.abs(energy - maximum))] = True
     excess = np.where(inside, (smooth - background) / width, 0.0)
     excess = np.maximum(excess - 0.5 * excess.max(), 0.0) * width
     return (
@@ -117,6 +118,8 @@ def _describe(
 def _outline(energy: Floats, density: Floats, smooth: Floats) -> tuple[float, float, float]:
     """Maximum by a parabola, and the energies of both flanks at half of its height."""
     top = int(np.argmax(smooth))
+    if not smooth[top] > 0:
+        raise AnalysisError("The spectrum is flat: there is no line to describe; expose longer or check the laser.")
     maximum, height = _parabola_top(energy, density, smooth, top)
     return maximum, _flank(energy, smooth, top, -1, height), _flank(energy, smooth, top, 1, height)
 

@@ -18,7 +18,10 @@ from ._peak_model import PeakModel
 from ._pixel_data import PixelData
 
 _ROUNDS = 12
-_NO_LINE = "No line found: the fit ran to its bounds; expose longer or narrow the wavelength range."
+_NO_LINE = (
+    "No line found: the fit ran to its bounds (half a pixel wide, as a cosmic ray is, or wider than the spectrum); "
+    "expose longer, remove cosmic rays, or choose a wavelength range that holds the line."
+)
 _ONE_WIDTH = (
     "One of the two widths of the {} shape ran to zero or away: the counts do not determine both. Use a simpler shape."
 )
@@ -118,7 +121,7 @@ def _step(
     data: PixelData, model: PeakModel, theta: Floats, weights: Floats, evaluations: int, tolerance: float
 ) -> Floats | None:
     """Least squares with fixed weights; None without convergence."""
-    keep, limits = data.keep, _limits(data)
+    keep, limits = data.keep, _limits(data, model)
 
     latest: dict[bytes, tuple[Floats, Floats]] = {}
 
@@ -132,18 +135,19 @@ def _step(
         return latest[q.tobytes()]
 
     try:
-        result = least_squares(
-            lambda q: ((evaluate(q)[0] - data.counts) * weights)[keep],
-            theta,
-            # the type stubs of scipy know only the names of numerical methods here, the function takes both
-            jac=lambda q: (evaluate(q)[1] * weights[:, None])[keep],  # pyright: ignore[reportArgumentType]
-            method="lm",
-            x_scale="jac",
-            ftol=tolerance,
-            xtol=tolerance,
-            gtol=tolerance,
-            max_nfev=evaluations,
-        )
+        with np.errstate(all="ignore"):  # trial steps may leave the range of numbers; the result is checked below
+            result = least_squares(
+                lambda q: ((evaluate(q)[0] - data.counts) * weights)[keep],
+                theta,
+                # the type stubs of scipy know only the names of numerical methods here, the function takes both
+                jac=lambda q: (evaluate(q)[1] * weights[:, None])[keep],  # pyright: ignore[reportArgumentType]
+                method="lm",
+                x_scale="jac",
+                ftol=tolerance,
+                xtol=tolerance,
+                gtol=tolerance,
+                max_nfev=evaluations,
+            )
     except ValueError:  # the parameters left the range of floating point numbers
         return None
     settled = result.success or tolerance > 1e-6
@@ -152,9 +156,11 @@ def _step(
     return result.x if settled and within else None
 
 
-def _limits(data: PixelData) -> tuple[float, float]:
-    """Logarithms of the smallest and largest width: a tenth of a pixel, 20 times the spectrum."""
-    return float(np.log(0.1 * data.width.min())), float(np.log(20.0 * (data.edges[-1] - data.edges[0])))
+def _limits(data: PixelData, model: PeakModel) -> tuple[float, float]:
+    """Logarithms of the smallest and largest width: half a pixel (a tenth for a part of a width), 20 spectra."""
+    part = (HAS_GAUSS[model.shape] and HAS_OTHER[model.shape]) or model.instrument_fwhm_nm > 0
+    smallest = (0.1 if part else 0.5) * data.width.min()
+    return float(np.log(smallest)), float(np.log(20.0 * (data.edges[-1] - data.edges[0])))
 
 
 def _inside(data: PixelData, model: PeakModel, theta: Floats) -> bool:
