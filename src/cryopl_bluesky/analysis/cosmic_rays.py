@@ -23,8 +23,9 @@ DEFAULT_SIGMA_BETWEEN = 6.0
 """Threshold between frames: noise gets there in less than 1e-6 of the pixels, most at some 10 electrons (at 5 sigma in
 1e-5: the square root does not make a few photons quite Gaussian)."""
 
-DEFAULT_IMAGE_ROWS = 4.0
-"""Smallest height of the image of a point in rows (FWHM): 5.5 unbinned rows in the 1x relay, by the optics."""
+DEFAULT_IMAGE_ROWS = 2.5
+"""Smallest height of the image of a point in rows (FWHM). By the optics it is 5.5 pixels in the 1x and 22 in the 4x
+relay, so 2.75 rows with the binnings 2 and 8 that suit them: safe for all of these."""
 
 REPLACED_BY_ROWS = 2.3
 """Variance of a pixel that was replaced by the median of its four neighbours, relative to a measured pixel, with which
@@ -57,8 +58,11 @@ class CosmicRays:
 
 
 def contrast_of(image_fwhm_rows: float) -> float:
-    """By which part the brightest row of a point's image exceeds the next ones: exp(4 ln 2/FWHM^2) - 1."""
-    return float(np.expm1(4.0 * np.log(2.0) / positive("image_fwhm_rows", image_fwhm_rows) ** 2))
+    """By which part a row of a point's image exceeds the second highest of its neighbours at most.
+
+    That is when the point lies between two rows: exp(-0.5^2/2s^2)/exp(-1.5^2/2s^2) - 1 = exp(8 ln 2/FWHM^2) - 1.
+    """
+    return float(np.expm1(8.0 * np.log(2.0) / positive("image_fwhm_rows", image_fwhm_rows) ** 2))
 
 
 def remove_cosmic_rays(
