@@ -4,7 +4,8 @@ Faults are switched on in `bench.faults`; those of the wire act here, the others
 (`attodry_methods.py`). The parameter of `cryostat.stall` is the time in bench seconds that one reply is late;
 of `cryostat.reset`, `cryostat.half_line` and `cryostat.garbage` it is the number of replies that suffer.
 The others: `cryostat.frozen`, `cryostat.locked`, `cryostat.method_missing`, `cryostat.compressor_trip` (any
-parameter), `cryostat.control_drops` (once), `cryostat.setpoint_ignored` (number of writes), `cryostat.insane`
+parameter), `cryostat.control_drops` (once), `cryostat.foreign_setpoint` (once: a second program sets that many K),
+`cryostat.setpoint_ignored` (number of writes), `cryostat.insane`
 (error number, 0 for none), `cryostat.sensor_open` (reading in K), `cryostat.plate_runaway` (fall in K/min).
 """
 

@@ -98,6 +98,8 @@ class Controller:
         thermal.plate_drift_K_min = -(bench.fault("cryostat.plate_runaway") or 0.0)
         if bench.faults.pop("cryostat.control_drops", None) is not None:
             thermal.sample_loop.stop()
+        if (setpoint_K := bench.faults.pop("cryostat.foreign_setpoint", None)) is not None:
+            thermal.sample_loop.setpoint_K = setpoint_K
         thermal.advance_to(bench.clock.monotonic())
         if self._command.startswith("goToBase") and thermal.cold_plate_K < _BASE_REACHED_K:
             self._command = "idle"

@@ -1,7 +1,8 @@
 """Faults that strike by themselves while a night runs: by name and time, or drawn by a seed.
 
 What each fault does is said where it acts: `camera.*` in `zyla_acquisition.py`, `spectrograph.*` in `kymera.py`,
-`laser.*` in `sepia2.py`, `cryostat.*` in `attodry.py`, `hbt.*` in `timetagger/`.
+`laser.*` in `sepia2.py`, `cryostat.*` in `attodry.py`, `hbt.*` in `timetagger/`, `l1_flip.*` and `l5_flip.*` in
+`flip_mount.py`.
 """
 
 from __future__ import annotations
@@ -34,19 +35,35 @@ NIGHT_FAULTS: dict[str, _Kind] = {
     "camera.no_frames": _Kind((1,), 120.0),
     "camera.overflow": _Kind((1,)),
     "camera.stops": _Kind((1,)),
+    "camera.wait_buffer": _Kind((17, 100), 20.0),
+    "camera.comm": _Kind((1,), 20.0),
+    "camera.temperature_nan": _Kind((1,), 120.0),
+    "camera.temperature_fault": _Kind((1,), 120.0),
     "spectrograph.communication_error": _Kind((1, 2, 3)),
     "spectrograph.flipper_stuck": _Kind((1, 2)),
     "spectrograph.calibration_error": _Kind((1,), 60.0),
+    "spectrograph.not_initialized": _Kind((1,), 30.0),
+    "spectrograph.wavelength_off_nm": _Kind((0.5, 30.0), 60.0),
+    "l1_flip.stuck": _Kind((1,), 60.0),
+    "l5_flip.stuck": _Kind((1,), 60.0),
+    "l5_flip.unplugged": _Kind((1,), 60.0),
     "laser.key_off": _Kind((1,), 300.0),
     "laser.interlock_open": _Kind((1,), 120.0),
     "laser.busy": _Kind((1,), 10.0),
     "laser.unplugged": _Kind((1,), 120.0),
+    "laser.head_missing": _Kind((1,), 60.0),
+    "laser.pll_unlocked": _Kind((3.0,), 60.0),
     "cryostat.stall": _Kind((2.0, 5.0)),
     "cryostat.reset": _Kind((1, 2)),
     "cryostat.half_line": _Kind((1, 2)),
     "cryostat.garbage": _Kind((1, 2)),
     "cryostat.frozen": _Kind((1,), 60.0),
     "cryostat.control_drops": _Kind((1,)),
+    "cryostat.foreign_setpoint": _Kind((4.0, 30.0)),
+    "cryostat.setpoint_ignored": _Kind((1,)),
+    "cryostat.locked": _Kind((1,), 120.0),
+    "cryostat.sensor_open": _Kind((0.0, 1000.0), 60.0),
+    "cryostat.plate_runaway": _Kind((0.5,), 300.0),
     "cryostat.insane": _Kind((17,), 120.0),
     "cryostat.compressor_trip": _Kind((1,), 600.0),
     "hbt.no_sync": _Kind((1,), 60.0),
@@ -55,8 +72,12 @@ NIGHT_FAULTS: dict[str, _Kind] = {
     "hbt.full_beam": _Kind((5e7,), 5.0),
     "hbt.stuck_zero": _Kind((1,), 30.0),
     "hbt.freeze": _Kind((1,), 10.0),
+    "hbt.overflow": _Kind((0.1,), 30.0),
 }
-"""Faults that may strike in the middle of a night, for `random_faults`."""
+"""Faults that may strike in the middle of a night, for `random_faults`: all but those of connecting and of set-up.
+
+`laser.lock_fails` and `laser.softlock_lies` are left out, too: with them no program can make the laser safe.
+"""
 
 
 def draw_faults(settings: RandomFaultSettings) -> list[FaultSettings]:
