@@ -129,6 +129,9 @@ class DecayTask:
             except FitError as error:
                 trouble = error
                 continue
+            if not trial.at_bound[: 2 * c].any():
+                best = trial
+                break
             if best is None or trial.deviance < best.deviance:
                 best = trial
         if best is None:

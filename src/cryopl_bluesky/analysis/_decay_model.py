@@ -6,14 +6,18 @@ photon of that component and its derivatives. The sum over a whole laser period 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
 from scipy.fft import irfft, next_fast_len, rfft
 from scipy.special import erfc, erfcx, ndtr
 
+from . import _decay_numpy
 from ._checks import AnalysisError, Floats, finite_array
+from ._photon_stream import Engine
 from .units import FWHM_PER_SIGMA
 
 
@@ -113,13 +117,15 @@ class GaussianModel:
 
 
 class SampledModel:
-    """Exponential (x) measured response, by FFT with the transform of the exponential in closed form.
+    """Exponential (x) measured response, by recursion from bin to bin, in the periodic steady state.
 
-    The model is circular over one period (of a whole number of bins; the period is rounded to it), or linear
-    when there is no period. The shift moves the response by Fourier interpolation.
+    The shift moves the response by Fourier interpolation, circularly over one period (rounded to whole bins; what
+    earlier pulses have left is exact for any period), or without wrap when there is no period.
     """
 
-    def __init__(self, irf: Floats, n_bins: int, binwidth_ns: float, period_ns: float | None) -> None:
+    def __init__(
+        self, irf: Floats, n_bins: int, binwidth_ns: float, period_ns: float | None, engine: Engine = "auto"
+    ) -> None:
         irf = finite_array("irf", irf, 1)
         if irf.size != n_bins:
             raise AnalysisError(
@@ -129,15 +135,17 @@ class SampledModel:
         if irf.sum() <= 0:
             raise AnalysisError("irf has no counts; record it again or give irf_fwhm_ps.")
         self.n_bins, self._dt = n_bins, binwidth_ns
-        self._periodic = period_ns is not None
-        bins_per_period = n_bins if period_ns is None else max(n_bins, round(period_ns / binwidth_ns))
-        linear = next_fast_len(2 * n_bins, real=True)
-        self._size = int(bins_per_period if self._periodic else linear or 2 * n_bins)
-        omega = 2.0 * np.pi * np.arange(self._size // 2 + 1) / self._size
-        self._i_omega = 1j * omega
-        self._z = np.exp(-self._i_omega)
-        self._z_window = np.zeros(1) if self._periodic else np.exp(-self._i_omega * n_bins)
-        self._irf_ft = np.asarray(rfft(irf / irf.sum(), self._size))
+        self._period_bins = None if period_ns is None else period_ns / binwidth_ns
+        # Without period, room for half the range on both sides keeps a shifted response from coming back.
+        self._lead = n_bins // 2 if period_ns is None else 0
+        whole = n_bins if self._period_bins is None else max(n_bins, round(self._period_bins))
+        self._size = whole if self._period_bins is not None else int(next_fast_len(2 * n_bins, real=True) or 2 * n_bins)
+        placed = np.zeros(self._size)
+        placed[self._lead : self._lead + n_bins] = irf / irf.sum()
+        self._irf_ft = np.asarray(rfft(placed))
+        self._i_omega = 2j * np.pi * np.arange(self._irf_ft.size) / self._size
+        self._moved: tuple[float, Floats, Floats] = (np.nan, placed, placed)
+        self._decay_of_pulse = _kernel(engine)
         self.irf_fwhm_ns = _fwhm_bins(irf) * binwidth_ns
         self._rise_ns = _rise_bin(irf) * binwidth_ns
 
@@ -145,19 +153,45 @@ class SampledModel:
         """Distance of the wanted rise from the rise of the response as recorded."""
         return rise_ns - self._rise_ns
 
+    def moved(self, shift_ns: float) -> tuple[Floats, Floats]:
+        """The response moved by `shift_ns` and its derivative by the shift (1/ns), over the whole period."""
+        if shift_ns != self._moved[0]:
+            turned = self._irf_ft * np.exp(self._i_omega * (-shift_ns / self._dt))
+            both = np.asarray(irfft(np.stack([turned, self._i_omega * turned]), self._size, axis=1))
+            both[1] /= -self._dt
+            self._moved = (shift_ns, both[0], both[1])
+        return self._moved[1:]
+
     def __call__(self, tau_ns: float, shift_ns: float) -> tuple[Floats, Floats, Floats]:
-        """Evaluate in Fourier space: response * phase * (1 - r)(1 - c r^M)/(1 - r z)."""
-        r, M, z, c = np.exp(-self._dt / tau_ns), self.n_bins, self._z, self._z_window
-        r_M = np.exp(-self._dt * M / tau_ns)
-        pole = 1.0 / (1.0 - r * z)
-        window = 1.0 - c * r_M
-        geometric = (1.0 - r) * window * pole
-        d_r = -window * pole - (1.0 - r) * c * M * (r_M / r) * pole + (1.0 - r) * window * z * pole**2
-        moved = self._irf_ft * np.exp(-self._i_omega * shift_ns / self._dt)
-        shape = moved * geometric
-        stack = np.stack([shape, moved * d_r * r * self._dt / tau_ns**2, -self._i_omega / self._dt * shape])
-        value, d_tau, d_shift = np.asarray(irfft(stack, self._size, axis=1))[:, : self.n_bins]
-        return value, d_tau, d_shift
+        """Filter the moved response; earlier pulses set the state in which the filter begins."""
+        response, slope = self.moved(shift_ns)
+        r = float(np.exp(-self._dt / tau_ns))
+        out = np.empty((3, self.n_bins))
+        self._decay_of_pulse(response, slope, self._lead, r, *self._earlier_pulses(r), out)
+        out[1] *= r * self._dt / tau_ns**2  # d r / d tau
+        return out[0], out[1], out[2]
+
+    def _earlier_pulses(self, r: float) -> tuple[float, float]:
+        """Gain r^(P - N)/(1 - r^P) of a period of P bins on a grid of N, and its derivative by r."""
+        P = self._period_bins
+        if P is None or r**P < 1e-18:
+            return 0.0, 0.0
+        gain = r ** (P - self._size) / (1.0 - r**P)
+        return gain, gain * ((P - self._size) / r + P * r ** (P - 1.0) / (1.0 - r**P))
+
+
+@lru_cache(maxsize=3)
+def _kernel(engine: Engine) -> Callable[..., None]:
+    """The recursion, compiled where numba can be imported."""
+    if engine == "numpy":
+        return _decay_numpy.decay_of_pulse
+    try:
+        from . import _decay_numba
+    except ImportError:
+        if engine == "numba":
+            raise AnalysisError("engine 'numba' cannot be imported; install numba, or use engine 'numpy'.") from None
+        return _decay_numpy.decay_of_pulse
+    return _decay_numba.decay_of_pulse
 
 
 def _fwhm_bins(irf: Floats) -> float:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import xlogy
 
 from ._checks import FitError, Floats
 
@@ -39,7 +38,9 @@ class PoissonFit:
 def poisson_deviance(counts: Floats, expected: Floats) -> float:
     """2 sum(m - n + n ln(n/m)), with 2 m where n = 0."""
     m = np.maximum(expected, _FLOOR)
-    return float(2.0 * np.sum(m - counts + xlogy(counts, counts / m)))
+    # where n = 0 the logarithm is finite and counts nothing
+    log_ratio = np.log(np.maximum(counts / m, 1e-300))
+    return 2.0 * float(m.sum() - counts.sum() + counts @ log_ratio)
 
 
 def reduced_deviance(
@@ -113,8 +114,9 @@ def fit_poisson(
 
 
 def _score(counts: Floats, expected: Floats, jacobian: Floats) -> tuple[Floats, Floats]:
-    m = np.maximum(expected, _FLOOR)
-    return jacobian.T @ (counts / m - 1.0), (jacobian / m[:, None]).T @ jacobian
+    weight = 1.0 / np.maximum(expected, _FLOOR)
+    rows = jacobian.T
+    return rows @ (counts * weight - 1.0), (rows * weight) @ jacobian
 
 
 def _step(
@@ -128,7 +130,7 @@ def _step(
     scale = np.sqrt(np.maximum(np.diag(block), 1e-300))
     scaled = block / np.outer(scale, scale)
     g = gradient[moving] / scale
-    step[moving] = np.linalg.lstsq(scaled + damping * np.eye(g.size), g, rcond=None)[0] / scale
+    step[moving] = np.linalg.solve(scaled + damping * np.eye(g.size), g) / scale
     return step, float(gradient[moving] @ step[moving])
 
 
