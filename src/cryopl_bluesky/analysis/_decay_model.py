@@ -120,7 +120,15 @@ class SampledModel:
     """Exponential (x) measured response, by recursion from bin to bin, in the periodic steady state.
 
     The shift moves the response by Fourier interpolation, circularly over one period (rounded to whole bins; what
-    earlier pulses have left is exact for any period), or without wrap when there is no period.
+    earlier pulses have left is exact for any period), or without wrap when there is no period. At shift 0 the light
+    arrives as the response was recorded.
+
+    Attributes:
+        n_bins: Bins of the histogram.
+        period_ns: Laser period, or None.
+        irf_fwhm_ns: Full width at half maximum of the response, in whole bins.
+        lead: Bins kept before the histogram.
+        grid_bins: Bins from the first of those to the end of the histogram or of the period.
     """
 
     def __init__(
@@ -134,14 +142,15 @@ class SampledModel:
             )
         if irf.sum() <= 0:
             raise AnalysisError("irf has no counts; record it again or give irf_fwhm_ps.")
-        self.n_bins, self._dt = n_bins, binwidth_ns
+        self.n_bins, self._dt, self.period_ns = n_bins, binwidth_ns, period_ns
         self._period_bins = None if period_ns is None else period_ns / binwidth_ns
         # Without period, room for half the range on both sides keeps a shifted response from coming back.
-        self._lead = n_bins // 2 if period_ns is None else 0
+        self.lead = n_bins // 2 if period_ns is None else 0
         whole = n_bins if self._period_bins is None else max(n_bins, round(self._period_bins))
         self._size = whole if self._period_bins is not None else int(next_fast_len(2 * n_bins, real=True) or 2 * n_bins)
+        self.grid_bins = self.lead + n_bins if self._period_bins is None else self._size
         placed = np.zeros(self._size)
-        placed[self._lead : self._lead + n_bins] = irf / irf.sum()
+        placed[self.lead : self.lead + n_bins] = irf / irf.sum()
         self._irf_ft = np.asarray(rfft(placed))
         self._i_omega = 2j * np.pi * np.arange(self._irf_ft.size) / self._size
         self._moved: tuple[float, Floats, Floats] = (np.nan, placed, placed)
@@ -156,7 +165,8 @@ class SampledModel:
     def moved(self, shift_ns: float) -> tuple[Floats, Floats]:
         """The response moved by `shift_ns` and its derivative by the shift (1/ns), over the whole period."""
         if shift_ns != self._moved[0]:
-            turned = self._irf_ft * np.exp(self._i_omega * (-shift_ns / self._dt))
+            # A response at bin j and an exponential at bin k, both known to a bin, meet half a bin later than j + k.
+            turned = self._irf_ft * np.exp(self._i_omega * (-shift_ns / self._dt - 0.5))
             both = np.asarray(irfft(np.stack([turned, self._i_omega * turned]), self._size, axis=1))
             both[1] /= -self._dt
             self._moved = (shift_ns, both[0], both[1])
@@ -167,7 +177,7 @@ class SampledModel:
         response, slope = self.moved(shift_ns)
         r = float(np.exp(-self._dt / tau_ns))
         out = np.empty((3, self.n_bins))
-        self._decay_of_pulse(response, slope, self._lead, r, *self._earlier_pulses(r), out)
+        self._decay_of_pulse(response, slope, self.lead, r, *self._earlier_pulses(r), out)
         out[1] *= r * self._dt / tau_ns**2  # d r / d tau
         return out[0], out[1], out[2]
 
@@ -178,6 +188,37 @@ class SampledModel:
             return 0.0, 0.0
         gain = r ** (P - self._size) / (1.0 - r**P)
         return gain, gain * ((P - self._size) / r + P * r ** (P - 1.0) / (1.0 - r**P))
+
+
+@dataclass
+class TailModel:
+    """Pure exponential from bin `start` on, when the response is over; there is no shift.
+
+    Earlier pulses only add to the same exponential, up to the next pulse.
+
+    Attributes:
+        n_bins: Bins of the histogram.
+        binwidth_ns: Bin width.
+        start: First bin of the tail.
+    """
+
+    n_bins: int
+    binwidth_ns: float
+    start: int
+    irf_fwhm_ns: float = 0.0
+
+    def shift_for_rise(self, rise_ns: float) -> float:
+        """A tail has no rise."""
+        return 0.0
+
+    def __call__(self, tau_ns: float, shift_ns: float) -> tuple[Floats, Floats, Floats]:
+        """Photons per bin of one photon after the start."""
+        edges = np.arange(self.n_bins - self.start + 1) * self.binwidth_ns
+        left = np.exp(-edges / tau_ns)
+        out = np.zeros((3, self.n_bins))
+        out[0, self.start :] = -np.diff(left)
+        out[1, self.start :] = -np.diff(left * edges) / tau_ns**2
+        return out[0], out[1], out[2]
 
 
 @lru_cache(maxsize=3)
@@ -192,6 +233,13 @@ def _kernel(engine: Engine) -> Callable[..., None]:
             raise AnalysisError("engine 'numba' cannot be imported; install numba, or use engine 'numpy'.") from None
         return _decay_numpy.decay_of_pulse
     return _decay_numba.decay_of_pulse
+
+
+def gaussian_response(n_bins: int, binwidth_ns: float, fwhm_ns: float) -> tuple[Floats, float]:
+    """A Gaussian integrated over bins, and the time of its centre, early in the histogram."""
+    edges = np.arange(n_bins + 1) * binwidth_ns
+    centre_ns = min(4.0 * fwhm_ns, 0.25 * n_bins * binwidth_ns)
+    return np.diff(ndtr((edges - centre_ns) * FWHM_PER_SIGMA / fwhm_ns)), centre_ns
 
 
 def _fwhm_bins(irf: Floats) -> float:

@@ -26,6 +26,8 @@ class PoissonFit:
         deviance: 2 sum(m - n + n ln(n/m)).
         expected: Expected counts, (n,).
         at_bound: Which free parameters ended on their bound, (p,).
+        gradient: Gradient of the log likelihood there, of fixed parameters too, (p,).
+        fisher: Fisher information there, of fixed parameters too, (p, p).
     """
 
     theta: Floats
@@ -33,6 +35,8 @@ class PoissonFit:
     deviance: float
     expected: Floats
     at_bound: NDArray[np.bool_]
+    gradient: Floats
+    fisher: Floats
 
 
 def poisson_deviance(counts: Floats, expected: Floats) -> float:
@@ -87,9 +91,9 @@ def fit_poisson(
     theta = np.clip(start, lower, upper)
     expected, jacobian = model(theta)
     deviance = poisson_deviance(counts, expected)
+    gradient, fisher = score(counts, expected, jacobian)
     damping = 1e-3
     for _ in range(max_iterations):
-        gradient, fisher = _score(counts, expected, jacobian)
         moving = free & ~((theta <= lower) & (gradient <= 0)) & ~((theta >= upper) & (gradient >= 0))
         step, promise = _step(gradient, fisher, moving, damping)
         if promise < 1e-8:
@@ -98,7 +102,8 @@ def fit_poisson(
         trial_expected, trial_jacobian = model(trial)
         trial_deviance = poisson_deviance(counts, trial_expected)
         if np.isfinite(trial_deviance) and trial_deviance < deviance:
-            theta, expected, jacobian, deviance = trial, trial_expected, trial_jacobian, trial_deviance
+            theta, expected, deviance = trial, trial_expected, trial_deviance
+            gradient, fisher = score(counts, expected, trial_jacobian)
             damping = max(damping * 0.2, 1e-9)
         elif promise < 1e-5 or damping > 1e12:
             break  # rounding keeps the deviance from falling any further: this is the optimum
@@ -108,12 +113,13 @@ def fit_poisson(
         raise FitError(
             f"The fit did not converge in {max_iterations} steps; try fewer components or a fixed shift."
         )
-    gradient, fisher = _score(counts, expected, jacobian)
     at_bound = free & ((theta <= lower) | (theta >= upper))
-    return PoissonFit(theta, _covariance(fisher, free & ~at_bound), deviance, expected, at_bound)
+    covariance = covariance_of(fisher, free & ~at_bound)
+    return PoissonFit(theta, covariance, deviance, expected, at_bound, gradient, fisher)
 
 
-def _score(counts: Floats, expected: Floats, jacobian: Floats) -> tuple[Floats, Floats]:
+def score(counts: Floats, expected: Floats, jacobian: Floats) -> tuple[Floats, Floats]:
+    """Gradient of the log likelihood, (p,), and Fisher information, (p, p)."""
     weight = 1.0 / np.maximum(expected, _FLOOR)
     rows = jacobian.T
     return rows @ (counts * weight - 1.0), (rows * weight) @ jacobian
@@ -134,7 +140,12 @@ def _step(
     return step, float(gradient[moving] @ step[moving])
 
 
-def _covariance(fisher: Floats, moving: NDArray[np.bool_]) -> Floats:
+def covariance_of(fisher: Floats, moving: NDArray[np.bool_]) -> Floats:
+    """Inverse of the Fisher information among the moving parameters; zero rows for the others.
+
+    Raises:
+        FitError: No curvature along some direction.
+    """
     block = fisher[np.ix_(moving, moving)]
     diagonal = np.diag(block)
     covariance = np.zeros_like(fisher)
