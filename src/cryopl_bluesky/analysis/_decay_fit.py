@@ -64,6 +64,7 @@ class DecayTask:
         method: How it is fitted, for the result.
         trust_irf: The response was measured the same day: a short component is a number, not an upper limit.
         shortest_ns: Components below it are refused (tail fits).
+        likelihood: Poisson likelihood, else unweighted least squares.
     """
 
     counts: Floats
@@ -76,6 +77,7 @@ class DecayTask:
     method: str
     trust_irf: bool = False
     shortest_ns: float = 0.0
+    likelihood: bool = True
 
     def at_shift(self, shift_ns: float) -> DecayTask:
         """The same task with the shift held at a value."""
@@ -128,7 +130,7 @@ class DecayTask:
         upper = np.array([np.inf] * c + [np.log(100.0 * span_ns)] * c + [np.inf, np.inf])
         free = np.array([True] * (2 * c) + [self.shift_ns is None, self.background is None])
         counts = self.counts[self.window]
-        problem = FitProblem.solve(counts, self.evaluate, start, free, (lower, upper), _quantities(c))
+        problem = FitProblem.solve(counts, self.evaluate, start, free, (lower, upper), _quantities(c), self.likelihood)
         _refuse_bounds(problem.optimum, c)
         return problem
 

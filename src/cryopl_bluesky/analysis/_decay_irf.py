@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import Protocol, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -10,7 +10,6 @@ from numpy.typing import ArrayLike
 from ._checks import AnalysisError, Floats, finite_array
 
 
-@runtime_checkable
 class MeasuredIrf(Protocol):
     """A measured response; what the IRF calibration stores is one."""
 
@@ -39,8 +38,9 @@ def response_bins(irf: Response, n_bins: int, binwidth_ps: float) -> Floats:
     Raises:
         AnalysisError: Another bin width, or more or fewer bins than the decay.
     """
-    if not isinstance(irf, MeasuredIrf):
-        return finite_array("irf", irf, 1)
+    if not hasattr(irf, "binwidth_ps"):
+        return finite_array("irf", cast(ArrayLike, irf), 1)
+    irf = cast(MeasuredIrf, irf)
     if not np.isclose(irf.binwidth_ps, binwidth_ps, rtol=1e-4, atol=0.0):
         raise AnalysisError(
             f"irf has bins of {irf.binwidth_ps:g} ps but the decay has bins of {binwidth_ps:g} ps; measure it again "

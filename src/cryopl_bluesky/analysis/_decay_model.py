@@ -6,18 +6,14 @@ photon of that component and its derivatives. The sum over a whole laser period 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
-from scipy.fft import irfft, next_fast_len, rfft
+from numpy.typing import NDArray
 from scipy.special import erfc, erfcx, ndtr
 
-from . import _decay_numpy
-from ._checks import AnalysisError, Floats, finite_array
-from ._photon_stream import Engine
+from ._checks import Floats
 from .units import FWHM_PER_SIGMA
 
 
@@ -29,6 +25,10 @@ class DecayModel(Protocol):
 
     def __call__(self, tau_ns: float, shift_ns: float) -> tuple[Floats, Floats, Floats]:
         """Return (probability, d/d tau, d/d shift) per bin, each of shape (n_bins,)."""
+        ...
+
+    def joined(self, lifetimes_ns: Floats, shift_ns: float, edges: NDArray[np.int64]) -> Floats:
+        """Return the probability of each lifetime per group of bins, (lifetimes, groups)."""
         ...
 
     def shift_for_rise(self, rise_ns: float) -> float:
@@ -77,6 +77,10 @@ class GaussianModel:
     def __post_init__(self) -> None:
         self._edges = np.asarray(np.arange(self.n_bins + 1) * self.binwidth_ns, dtype=np.float64)
 
+    def joined(self, lifetimes_ns: Floats, shift_ns: float, edges: NDArray[np.int64]) -> Floats:
+        """Shapes of many lifetimes summed over groups of bins."""
+        return _joined(self, lifetimes_ns, shift_ns, edges)
+
     def shift_for_rise(self, rise_ns: float) -> float:
         """The centre of a Gaussian is half a width after its half height."""
         return rise_ns + 0.5 * self.irf_fwhm_ns
@@ -111,83 +115,12 @@ class GaussianModel:
         """A pulse at 0 and all before it: pure exponentials at `t`, summed in closed form."""
         sigma = self.irf_fwhm_ns / FWHM_PER_SIGMA
         wrap = np.exp(-T / tau)
-        tail = np.exp(0.5 * (sigma / tau) ** 2 - t / tau) / (1.0 - wrap)
+        exponent = 0.5 * (sigma / tau) ** 2 - t / tau
+        # A lifetime far below the response: ten widths later nothing is left, and this form does not hold.
+        exponent[exponent > 0.0] = -np.inf
+        tail = np.exp(exponent) / (1.0 - wrap)
         d_ln = t / tau**2 - sigma**2 / tau**3 + wrap / (1.0 - wrap) * T / tau**2
         return -tail, -tail * d_ln, tail / tau
-
-
-class SampledModel:
-    """Exponential (x) measured response, by recursion from bin to bin, in the periodic steady state.
-
-    The shift moves the response by Fourier interpolation, circularly over one period (rounded to whole bins; what
-    earlier pulses have left is exact for any period), or without wrap when there is no period. At shift 0 the light
-    arrives as the response was recorded.
-
-    Attributes:
-        n_bins: Bins of the histogram.
-        period_ns: Laser period, or None.
-        irf_fwhm_ns: Full width at half maximum of the response, in whole bins.
-        lead: Bins kept before the histogram.
-        grid_bins: Bins from the first of those to the end of the histogram or of the period.
-    """
-
-    def __init__(
-        self, irf: Floats, n_bins: int, binwidth_ns: float, period_ns: float | None, engine: Engine = "auto"
-    ) -> None:
-        irf = finite_array("irf", irf, 1)
-        if irf.size != n_bins:
-            raise AnalysisError(
-                f"irf has {irf.size} bins but the decay has {n_bins}; "
-                "record both with the same bin width and range."
-            )
-        if irf.sum() <= 0:
-            raise AnalysisError("irf has no counts; record it again or give irf_fwhm_ps.")
-        self.n_bins, self._dt, self.period_ns = n_bins, binwidth_ns, period_ns
-        self._period_bins = None if period_ns is None else period_ns / binwidth_ns
-        # Without period, room for half the range on both sides keeps a shifted response from coming back.
-        self.lead = n_bins // 2 if period_ns is None else 0
-        whole = n_bins if self._period_bins is None else max(n_bins, round(self._period_bins))
-        self._size = whole if self._period_bins is not None else int(next_fast_len(2 * n_bins, real=True) or 2 * n_bins)
-        self.grid_bins = self.lead + n_bins if self._period_bins is None else self._size
-        placed = np.zeros(self._size)
-        placed[self.lead : self.lead + n_bins] = irf / irf.sum()
-        self._irf_ft = np.asarray(rfft(placed))
-        self._i_omega = 2j * np.pi * np.arange(self._irf_ft.size) / self._size
-        self._moved: tuple[float, Floats, Floats] = (np.nan, placed, placed)
-        self._decay_of_pulse = _kernel(engine)
-        self.irf_fwhm_ns = _fwhm_bins(irf) * binwidth_ns
-        self._rise_ns = _rise_bin(irf) * binwidth_ns
-
-    def shift_for_rise(self, rise_ns: float) -> float:
-        """Distance of the wanted rise from the rise of the response as recorded."""
-        return rise_ns - self._rise_ns
-
-    def moved(self, shift_ns: float) -> tuple[Floats, Floats]:
-        """The response moved by `shift_ns` and its derivative by the shift (1/ns), over the whole period."""
-        if shift_ns != self._moved[0]:
-            # A response at bin j and an exponential at bin k, both known to a bin, meet half a bin later than j + k.
-            turned = self._irf_ft * np.exp(self._i_omega * (-shift_ns / self._dt - 0.5))
-            both = np.asarray(irfft(np.stack([turned, self._i_omega * turned]), self._size, axis=1))
-            both[1] /= -self._dt
-            self._moved = (shift_ns, both[0], both[1])
-        return self._moved[1:]
-
-    def __call__(self, tau_ns: float, shift_ns: float) -> tuple[Floats, Floats, Floats]:
-        """Filter the moved response; earlier pulses set the state in which the filter begins."""
-        response, slope = self.moved(shift_ns)
-        r = float(np.exp(-self._dt / tau_ns))
-        out = np.empty((3, self.n_bins))
-        self._decay_of_pulse(response, slope, self.lead, r, *self._earlier_pulses(r), out)
-        out[1] *= r * self._dt / tau_ns**2  # d r / d tau
-        return out[0], out[1], out[2]
-
-    def _earlier_pulses(self, r: float) -> tuple[float, float]:
-        """Gain r^(P - N)/(1 - r^P) of a period of P bins on a grid of N, and its derivative by r."""
-        P = self._period_bins
-        if P is None or r**P < 1e-18:
-            return 0.0, 0.0
-        gain = r ** (P - self._size) / (1.0 - r**P)
-        return gain, gain * ((P - self._size) / r + P * r ** (P - 1.0) / (1.0 - r**P))
 
 
 @dataclass
@@ -207,6 +140,10 @@ class TailModel:
     start: int
     irf_fwhm_ns: float = 0.0
 
+    def joined(self, lifetimes_ns: Floats, shift_ns: float, edges: NDArray[np.int64]) -> Floats:
+        """Shapes of many lifetimes summed over groups of bins."""
+        return _joined(self, lifetimes_ns, shift_ns, edges)
+
     def shift_for_rise(self, rise_ns: float) -> float:
         """A tail has no rise."""
         return 0.0
@@ -221,32 +158,13 @@ class TailModel:
         return out[0], out[1], out[2]
 
 
-@lru_cache(maxsize=3)
-def _kernel(engine: Engine) -> Callable[..., None]:
-    """The recursion, compiled where numba can be imported."""
-    if engine == "numpy":
-        return _decay_numpy.decay_of_pulse
-    try:
-        from . import _decay_numba
-    except ImportError:
-        if engine == "numba":
-            raise AnalysisError("engine 'numba' cannot be imported; install numba, or use engine 'numpy'.") from None
-        return _decay_numpy.decay_of_pulse
-    return _decay_numba.decay_of_pulse
+def _joined(model: DecayModel, lifetimes_ns: Floats, shift_ns: float, edges: NDArray[np.int64]) -> Floats:
+    window = slice(int(edges[0]), int(edges[-1]))
+    shapes = [model(float(tau), shift_ns)[0][window] for tau in lifetimes_ns]
+    return np.add.reduceat(np.stack(shapes), edges[:-1] - edges[0], axis=1)
 
 
-def gaussian_response(n_bins: int, binwidth_ns: float, fwhm_ns: float) -> tuple[Floats, float]:
-    """A Gaussian integrated over bins, and the time of its centre, early in the histogram."""
-    edges = np.arange(n_bins + 1) * binwidth_ns
-    centre_ns = min(4.0 * fwhm_ns, 0.25 * n_bins * binwidth_ns)
-    return np.diff(ndtr((edges - centre_ns) * FWHM_PER_SIGMA / fwhm_ns)), centre_ns
-
-
-def _fwhm_bins(irf: Floats) -> float:
-    return float(max(1, np.count_nonzero(irf >= 0.5 * irf.max())))
-
-
-def _rise_bin(counts: Floats) -> float:
+def rise_bin(counts: Floats) -> float:
     """Position (in bins, fractional) where counts rise through half of the maximum, looking back from it."""
     top = int(np.argmax(counts))
     rolled = np.roll(counts, counts.size // 2 - top)

@@ -50,6 +50,8 @@ def profile_interval(fit: FittedDecay, name: str, level: float = 0.6827) -> Prof
         AnalysisError: Unknown name or level.
         FitError: The quantity is fixed, or the fit under its constraint fails.
     """
+    if not fit.problem.likelihood:
+        raise FitError("An unweighted fit has no likelihood profile; fit with weighting='poisson'.")
     value, error = fit.problem.value(name)
     if error <= 0.0:
         raise FitError(f"{name} has no error: it was fixed or lies on its bound; there is no interval for it.")

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ._checks import AnalysisError, Floats
-from ._poisson_fit import Model, PoissonFit, fit_poisson, reduced_deviance
+from ._decay_least_squares import fit_unweighted
+from ._poisson_fit import Model, PoissonFit, covariance_of, fit_poisson, reduced_deviance
 
 REDUCED_DEVIANCE_BAND = (0.7, 1.5)
 """Outside of it `FittedDecay.good` is False (wider where few joined bins make the deviance uncertain)."""
@@ -31,6 +32,7 @@ class FitProblem:
         upper: Their upper bounds, (p,).
         optimum: Where the likelihood is largest.
         quantities: Numbers that may be quoted, by name.
+        likelihood: Whether the optimum is that of the Poisson likelihood (else of unweighted least squares).
     """
 
     counts: Floats
@@ -40,6 +42,7 @@ class FitProblem:
     upper: Floats
     optimum: PoissonFit
     quantities: Mapping[str, Quantity]
+    likelihood: bool = True
 
     @classmethod
     def solve(
@@ -50,14 +53,22 @@ class FitProblem:
         free: NDArray[np.bool_],
         bounds: tuple[Floats, Floats],
         quantities: Mapping[str, Quantity],
+        likelihood: bool = True,
     ) -> FitProblem:
-        """Fit from `start`.
+        """Fit from `start`; the errors are those without bounds.
 
         Raises:
             FitError: No convergence or no curvature.
         """
         lower, upper = bounds
+        if not likelihood:
+            optimum = fit_unweighted(counts, model, start, free, lower, upper)
+            return cls(counts, model, free, lower, upper, optimum, quantities, likelihood)
         optimum = fit_poisson(counts, model, start, free=free, lower=lower, upper=upper)
+        if optimum.at_bound.any():
+            # A background of exactly zero is not known exactly: its error belongs into those of the lifetimes.
+            moving = free & (np.diag(optimum.fisher) > 0.0)
+            optimum = replace(optimum, covariance=covariance_of(optimum.fisher, moving))
         return cls(counts, model, free, lower, upper, optimum, quantities)
 
     def value(self, name: str) -> tuple[float, float]:
@@ -80,7 +91,7 @@ class FittedDecay:
         shift_ns: Position of the response: centre of the Gaussian, or shift of the measured response.
         shift_err_ns: Its standard error; 0 if fixed.
         background_per_bin: Constant background in counts per bin.
-        background_err_per_bin: Its standard error; 0 if fixed or at its bound of zero.
+        background_err_per_bin: Its standard error; 0 if fixed.
         deviance: Poisson deviance of the fitted bins.
         reduced_deviance: Deviance per degree of freedom, on bins joined to about 10 expected counts.
         goodness_dof: Degrees of freedom of `reduced_deviance`.

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
 from ._checks import Floats
-from ._decay_model import DecayModel, _rise_bin
+from ._decay_model import DecayModel, rise_bin
 
 _GROUPS = 120
 _GRID = 12
@@ -50,11 +50,12 @@ def start_values(
     shift = shift if shift_ns is None else shift_ns
     shortest = max(0.3 * model.irf_fwhm_ns, 0.7 * dt_ns)
     longest = max(min(8.0 * mean_ns, 2.0 * (window.stop - window.start) * dt_ns), 4.0 * shortest)
-    grid_ns = np.geomspace(shortest, longest, _GRID)
+    grid_ns = np.exp(np.linspace(np.log(shortest), np.log(longest), _GRID))
     n = counts[window]
-    groups = _equal_groups(n)
-    shapes = np.stack([np.add.reduceat(model(float(tau), shift)[0][window], groups) for tau in grid_ns])
-    for chosen, weights in _best_combinations(np.add.reduceat(n, groups), shapes, groups, n.size, components, background):
+    edges = _equal_groups(n)
+    shapes = model.joined(grid_ns, shift, window.start + edges)
+    joined = np.add.reduceat(n, edges[:-1])
+    for chosen, weights in _best_combinations(joined, shapes, np.diff(edges), components, background):
         yield np.concatenate([weights[:-1], np.log(grid_ns[chosen]), [shift, weights[-1]]])
     # Nothing on the grid has all components above zero: spread them around the mean.
     level = background if background is not None else 0.1 * float(n.mean())
@@ -76,7 +77,7 @@ def mean_and_shift(counts: Floats, dt_ns: float, model: DecayModel) -> tuple[flo
 def _rise_and_mean(counts: Floats, dt_ns: float, irf_fwhm_ns: float) -> tuple[float, float]:
     """Rise of the decay (ns) and its mean arrival time after the rise (ns)."""
     width = max(1, int(0.3 * irf_fwhm_ns / dt_ns))
-    rise = _rise_bin(uniform_filter1d(counts, width, mode="wrap"))
+    rise = rise_bin(uniform_filter1d(counts, width, mode="wrap"))
     rolled = np.roll(counts, counts.size // 20 - int(rise))
     floor = float(rolled[: max(1, counts.size // 40)].mean())
     signal = rolled[counts.size // 20 :] - floor
@@ -85,18 +86,18 @@ def _rise_and_mean(counts: Floats, dt_ns: float, irf_fwhm_ns: float) -> tuple[fl
     return rise * dt_ns, float(np.clip(mean, dt_ns, counts.size * dt_ns))
 
 
-def _equal_groups(n: Floats) -> NDArray[np.intp]:
-    """First bins of groups that hold about the same number of counts; a bin is never split."""
+def _equal_groups(n: Floats) -> NDArray[np.int64]:
+    """Edges of groups of bins that hold about the same number of counts; a bin is never split."""
     cumulative = np.cumsum(n)
     edges = np.searchsorted(cumulative, np.linspace(0.0, cumulative[-1], _GROUPS, endpoint=False), side="right")
-    return np.unique(np.append(0, edges))
+    edges = np.concatenate([[0], edges, [n.size]]).astype(np.int64)
+    return edges[np.diff(edges, prepend=-1) > 0]
 
 
 def _best_combinations(
-    n: Floats, shapes: Floats, groups: NDArray[np.intp], n_bins: int, components: int, background: float | None
+    n: Floats, shapes: Floats, bins: NDArray[np.int64], components: int, background: float | None
 ) -> list[tuple[NDArray[np.intp], Floats]]:
     """Least squares of every combination of shapes (and a background): the best ones with all shares above zero."""
-    bins = np.diff(np.append(groups, n_bins)).astype(np.float64)
     target = n if background is None else n - background * bins
     weight = 1.0 / np.sqrt(np.maximum(n, 1.0))
     columns = np.vstack([shapes, bins]) * weight

@@ -8,7 +8,7 @@ acceptor's own excitation relative to the donor's.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -17,14 +17,14 @@ from ._checks import AnalysisError, FitError, Floats, count_array, positive, sam
 from ._decay_fit import DecayTask
 from ._decay_irf import Response
 from ._decay_result import FitProblem, FittedDecay, Quantity, fitted_fields, parameter
-from ._poisson_fit import covariance_of
 from .lifetimes import MINIMUM_PHOTONS, decay_task
 
 __all__ = ["FunnellingFit", "fit_donor_acceptor"]
 
 _TRANSFER = "transfer_per_start_per_ns"
-_APART = 1e-5
-"""Lifetimes closer than this (relative) are moved apart by it: the difference of two equal exponentials is 0/0."""
+_APART = 1e-4
+"""Lifetimes closer than this (relative) are moved apart by it: the difference of two equal exponentials is
+0/0, and closer together rounding would be seen in the derivatives."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -75,8 +75,8 @@ class FunnellingFit(FittedDecay):
         own = 1.0 / self.tau_donor_ns - transfer
         if own < 0.0:
             raise AnalysisError(
-                f"acceptor_start {acceptor_start:g} gives k_ET = {transfer:.3g}/ns, more than the donor's whole rate of "
-                f"{1.0 / self.tau_donor_ns:.3g}/ns; it must be smaller, or the acceptor has another feed."
+                f"acceptor_start {acceptor_start:g} gives k_ET = {transfer:.3g}/ns, more than the donor's whole rate "
+                f"of {1.0 / self.tau_donor_ns:.3g}/ns; it must be smaller, or the acceptor has another feed."
             )
         return transfer, own
 
@@ -184,17 +184,17 @@ class _Pair:
         found: list[FitProblem] = []
         trouble: FitError | None = None
         for share, factor in ((0.5, 0.7), (0.2, 0.9), (0.8, 0.5)) if rise else ((0.0, 1.0),):
-            start = np.array(
-                [alone.photons[0], (1.0 - share) * red.photons[0], share * red.photons[0], np.log(alone.lifetimes_ns[0]),
-                 np.log(factor * red.lifetimes_ns[0]), alone.shift_ns, alone.background_per_bin, red.background_per_bin]
-            )  # fmt: skip
+            photons = alone.photons[0], (1.0 - share) * red.photons[0], share * red.photons[0]
+            lifetimes_ns = np.array([alone.lifetimes_ns[0], factor * red.lifetimes_ns[0]])
+            levels = alone.background_per_bin, red.background_per_bin
+            start = np.array([*photons, *np.log(lifetimes_ns), alone.shift_ns, *levels])
             try:
                 found.append(FitProblem.solve(counts, self.evaluate, start, free, (lower, upper), _quantities(rise)))
             except FitError as error:
                 trouble = error
         if not found:
             raise trouble or FitError("No start value led to a fit.")
-        return _with_shares_free(min(found, key=lambda one: one.optimum.deviance), rise)
+        return min(found, key=lambda one: one.optimum.deviance)
 
     def result(self, problem: FitProblem, rise: bool) -> FunnellingFit:
         """The numbers by name."""
@@ -216,7 +216,8 @@ class _Pair:
                 )
         bins = np.arange(task.window.start, task.window.stop) + 0.5
         longest = max(named["tau_donor_ns"][0], named["tau_acceptor_ns"][0])
-        model = "donor feeds acceptor" if rise else "donor and acceptor, no rise"
+        window_ns = bins.size * task.dt_ns
+        method = f"{task.method}, {'donor feeds acceptor' if rise else 'donor and acceptor, no rise'}"
         return FunnellingFit(
             tau_donor_ns=named["tau_donor_ns"][0],
             tau_donor_err_ns=named["tau_donor_ns"][1],
@@ -229,20 +230,8 @@ class _Pair:
             donor_background_per_bin=named["donor_background_per_bin"][0],
             donor_background_err_per_bin=named["donor_background_per_bin"][1],
             rise=rise,
-            **fitted_fields(
-                problem, np.tile(bins * task.dt_ns, 2), bins.size * task.dt_ns, longest, f"{task.method}, {model}", notes
-            ),
+            **fitted_fields(problem, np.tile(bins * task.dt_ns, 2), window_ns, longest, method, notes),
         )
-
-
-def _with_shares_free(problem: FitProblem, rise: bool) -> FitProblem:
-    """Errors as if the acceptor's photon numbers had no bound: a share of exactly 0 or 1 is not known exactly."""
-    optimum = problem.optimum
-    if not (rise and optimum.at_bound[1:3].any()):
-        return problem
-    moving = problem.free & ~optimum.at_bound
-    moving[1:3] = True
-    return replace(problem, optimum=replace(optimum, covariance=covariance_of(optimum.fisher, moving)))
 
 
 def _quantities(rise: bool) -> dict[str, Quantity]:

@@ -118,10 +118,8 @@ def fit_lifetime_map(
         irf_same_day=irf_same_day,
     )  # fmt: skip
     photons = n[:, first.window].sum(axis=1)
-    problems = [
-        f"{p:.0f} photons, below the limit of {minimum_photons:g}: record longer or join rows" if p < minimum_photons else ""
-        for p in photons
-    ]
+    limit = f"below the limit of {minimum_photons:g}: record longer or join rows"
+    problems = [f"{p:.0f} photons, {limit}" if p < minimum_photons else "" for p in photons]
     rows = {i: _Row(replace(first, counts=n[i])) for i, problem in enumerate(problems) if not problem}
     if not rows:
         raise AnalysisError(

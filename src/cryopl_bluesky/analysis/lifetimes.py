@@ -17,17 +17,19 @@ Other models: `stretched_decay`, `donor_acceptor`; whole maps: `lifetime_map`.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._checks import AnalysisError, FitError, Floats, count_array, finite_array, positive
+from ._checks import AnalysisError, FitError, Floats, count_array, positive
 from ._decay_fit import DecayFit, DecayTask
 from ._decay_irf import MeasuredIrf, Response, response_bins
-from ._decay_model import DecayModel, GaussianModel, SampledModel, TailModel, exp_conv_gauss
+from ._decay_model import DecayModel, GaussianModel, TailModel, exp_conv_gauss
 from ._decay_profile import ProfileInterval, profile_interval
 from ._decay_result import REDUCED_DEVIANCE_BAND, FittedDecay
+from ._decay_sampled import SampledModel
 from ._lifetime_formulas import (
     funnelling,
     laser_fwhm_for_ps,
@@ -77,6 +79,7 @@ def fit_decay(
     shift_ns: float | None = None,
     background_per_bin: float | None = None,
     method: Literal["reconvolution", "tail"] = "reconvolution",
+    weighting: Literal["poisson", "unweighted"] = "poisson",
     irf_same_day: bool = False,
 ) -> DecayFit:
     """Fit one or two exponentials, convolved with the instrument response, to photon counts.
@@ -96,6 +99,8 @@ def fit_decay(
             lifetimes.
         method: "tail" fits pure exponentials from the first of `fit_bins`, which must lie after the response;
             photons and amplitudes then count from there.
+        weighting: "unweighted" minimises the plain sum of squares, only to compare with programs that do so: it
+            is less precise and, with a model that does not fit, gives other averages.
         irf_same_day: The response was measured on the same day: a lifetime below half of its width is then a
             number and not only an upper limit.
 
@@ -111,6 +116,10 @@ def fit_decay(
     task = decay_task(
         n, binwidth_ps, period_ns, irf_fwhm_ps, irf, fit_bins, shift_ns, background_per_bin, method, irf_same_day
     )
+    if weighting not in ("poisson", "unweighted"):
+        raise AnalysisError(f"weighting is {weighting!r}; choose 'poisson' or 'unweighted'.")
+    if weighting == "unweighted":
+        task = replace(task, likelihood=False, method=task.method.replace("Poisson", "unweighted least squares"))
     photons = float(n[task.window].sum())
     if photons < MINIMUM_PHOTONS:
         raise AnalysisError(

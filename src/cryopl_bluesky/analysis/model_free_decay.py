@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from scipy.ndimage import uniform_filter1d
 
 from ._checks import AnalysisError, FitError, Floats, count_array, finite_array, positive
-from ._decay_model import _rise_bin
+from ._decay_model import rise_bin
 from .units import HC_EV_NM
 
 __all__ = ["GatedSpectra", "ModelFreeDecay", "gated_spectra", "model_free_decay"]
@@ -31,7 +31,7 @@ class ModelFreeDecay:
         tau_1e_ns: Time from the top of the decay to where it has fallen to 1/e above the background; the response is
             part of it.
         tau_1e_err_ns: Its standard error from the counts at the top and at the crossing.
-        background_per_bin: Mean counts per bin before the rise; with a short period the tail of the last pulse is in it.
+        background_per_bin: Mean counts per bin before the rise; the tail of the last pulse is in it.
         background_err_per_bin: Its standard error.
         averaged_ns: Time over which the counts were averaged to find top and crossing.
     """
@@ -61,7 +61,7 @@ def model_free_decay(counts: ArrayLike, binwidth_ps: float, irf_fwhm_ps: float) 
     n = count_array("counts", counts)
     fwhm = max(1, round(positive("irf_fwhm_ps", irf_fwhm_ps) / positive("binwidth_ps", binwidth_ps)))
     lead = int(_LEAD * n.size)
-    rolled = np.roll(n, lead - int(_rise_bin(uniform_filter1d(n, fwhm, mode="wrap"))))
+    rolled = np.roll(n, lead - int(rise_bin(uniform_filter1d(n, fwhm, mode="wrap"))))
     before = rolled[: max(1, lead - 3 * fwhm)]
     floor, floor_variance = float(before.mean()), float(before.sum()) / before.size**2
     signal = rolled - floor
@@ -204,9 +204,8 @@ def gated_spectra(
             ("background_err_per_bin", background_err_per_bin),
         )
     )
-    return GatedSpectra(
-        axis, edges * dt_ns, sums, np.sqrt(sums), sums - bins * floor, np.sqrt(sums + (bins * error) ** 2)
-    )
+    net, net_err = sums - bins * floor, np.sqrt(sums + (bins * error) ** 2)
+    return GatedSpectra(axis, np.asarray(edges * dt_ns, np.float64), sums, np.sqrt(sums), net, net_err)
 
 
 def wavelength_axis(wavelength_nm: ArrayLike, rows: int) -> Floats:
@@ -217,5 +216,7 @@ def wavelength_axis(wavelength_nm: ArrayLike, rows: int) -> Floats:
     """
     axis = finite_array("wavelength_nm", wavelength_nm, 1)
     if axis.size != rows or (axis <= 0.0).any():
-        raise AnalysisError(f"wavelength_nm has {axis.size} values for {rows} rows of the map; give one above 0 for each.")
+        raise AnalysisError(
+            f"wavelength_nm has {axis.size} values for {rows} rows of the map; give one above 0 for each."
+        )
     return axis

@@ -15,8 +15,8 @@ from scipy.special import digamma, gamma, gammainc
 
 from ._checks import AnalysisError, FitError, Floats, count_array, positive
 from ._decay_irf import Response
-from ._decay_model import SampledModel, gaussian_response
 from ._decay_result import FitProblem, FittedDecay, Quantity, fitted_fields, parameter
+from ._decay_sampled import SampledModel, gaussian_response
 from ._decay_start import mean_and_shift
 from .lifetimes import MINIMUM_PHOTONS, decay_task
 
@@ -71,7 +71,8 @@ def fit_stretched_decay(
 ) -> StretchedFit:
     """Fit a stretched exponential; arguments as in `lifetimes.fit_decay`.
 
-    A Gaussian response is sampled on the bins, which should be below half of its width.
+    A Gaussian response is sampled on the bins, which should be below a fifth of its width: at a quarter and 1e5 photons
+    the shift is wrong by a sixth of its error.
 
     Raises:
         AnalysisError: Unusable input, as `fit_decay`.
@@ -127,7 +128,7 @@ class StretchedModel:
     _edges: Floats = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self._edges = np.arange(self.response.grid_bins + 1) * self.dt_ns
+        self._edges = np.asarray(np.arange(self.response.grid_bins + 1) * self.dt_ns, np.float64)
 
     def evaluate(self, theta: Floats) -> tuple[Floats, Floats]:
         """Expected counts and Jacobian for theta = (N, ln tau, ln beta, shift, background)."""
@@ -148,14 +149,15 @@ class StretchedModel:
         period_ns = self.response.period_ns
         if period_ns is None:
             return np.diff(cdf), np.diff(by_tau)
+        more, more_by_tau = cdf, by_tau
         for pulses in range(1, _MOST_PERIODS + 1):
             more, more_by_tau = self._cumulative(self._edges + pulses * period_ns, tau, beta)
             cdf, by_tau = cdf + more, by_tau + more_by_tau
             if 1.0 - more[-1] < 1e-9:
                 return np.diff(cdf), np.diff(by_tau)
         # What is left after that many periods is as good as constant over one.
-        flat, flat_by_tau = ((bound - last) / (cdf.size - 1) for bound, last in ((1.0, more[-1]), (0.0, more_by_tau[-1])))
-        return np.diff(cdf) + flat, np.diff(by_tau) + flat_by_tau
+        bins = cdf.size - 1
+        return np.diff(cdf) + (1.0 - more[-1]) / bins, np.diff(by_tau) - more_by_tau[-1] / bins
 
     @staticmethod
     def _cumulative(t_ns: Floats, tau: float, beta: float) -> tuple[Floats, Floats]:
@@ -166,7 +168,7 @@ class StretchedModel:
     def _convolved(self, curves: Floats, response: Floats) -> Floats:
         lead = self.response.lead
         size = response.size if self.response.period_ns is not None else 2 * response.size
-        product = rfft(curves, size, axis=1) * rfft(response, size)
+        product = np.asarray(rfft(curves, size, axis=1)) * np.asarray(rfft(response, size))
         whole = np.asarray(irfft(product, size, axis=1))
         return whole[:, lead : lead + self.response.n_bins][:, self.window]
 
@@ -176,8 +178,8 @@ def _result(problem: FitProblem, window: slice, dt_ns: float, irf_fwhm_ns: float
     notes = []
     if named["tau_amp_ns"][0] < 0.5 * irf_fwhm_ns:
         notes.append(
-            f"mean lifetime {named['tau_amp_ns'][0]:.3g} ns is below half of the response ({irf_fwhm_ns:.3g} ns): quote "
-            "half of the response as an upper limit, or measure the response the same day"
+            f"mean lifetime {named['tau_amp_ns'][0]:.3g} ns is below half of the response ({irf_fwhm_ns:.3g} ns): "
+            "quote half of the response as an upper limit, or measure the response the same day"
         )
     delay_ns = (np.arange(window.start, window.stop) + 0.5) * dt_ns
     window_ns = problem.counts.size * dt_ns
