@@ -47,13 +47,12 @@ def decay(
 
 
 class LmfitDecay:
-    """Reconvolution by FFT, signed roots of the deviance as residuals, Levenberg-Marquardt."""
+    """FFT, cubic interpolation of the response, signed roots of the deviance as residuals, Levenberg-Marquardt."""
 
     def __init__(self, irf: np.ndarray):
         # a sum of exponentials at the start of bins lacks the variance of a bin
         wider = irf + (np.roll(irf, 1) - 2.0 * irf + np.roll(irf, -1)) / 24.0
-        self.irf_ft = np.fft.rfft(wider / wider.sum())
-        self.frequency = np.fft.rfftfreq(BINS)
+        self.irf = wider / wider.sum()
         self.k = np.arange(BINS)
 
     def model(self, p: Any) -> np.ndarray:
@@ -61,8 +60,16 @@ class LmfitDecay:
         for i in (1, 2):
             r = np.exp(-BINWIDTH_NS / p[f"tau{i}"])
             total = total + p[f"N{i}"] * r**self.k * (1.0 - r) / (1.0 - r**BINS)
-        moved = self.irf_ft * np.exp(-2j * np.pi * self.frequency * p["shift"] / BINWIDTH_NS)
-        return np.fft.irfft(np.fft.rfft(total) * moved, BINS) + p["background"]
+        bins = int(np.floor(p["shift"] / BINWIDTH_NS))
+        t = p["shift"] / BINWIDTH_NS - bins
+        cubic = (
+            -0.5 * t**3 + t**2 - 0.5 * t,
+            1.5 * t**3 - 2.5 * t**2 + 1.0,
+            -1.5 * t**3 + 2.0 * t**2 + 0.5 * t,
+            0.5 * t**3 - 0.5 * t**2,
+        )
+        moved = sum(weight * np.roll(self.irf, bins - 1 + i) for i, weight in enumerate(cubic))
+        return np.fft.irfft(np.fft.rfft(total) * np.fft.rfft(moved), BINS) + p["background"]
 
     def residual(self, parameters: lmfit.Parameters, counts: np.ndarray) -> np.ndarray:
         m = np.maximum(self.model(parameters.valuesdict()), 1e-9)

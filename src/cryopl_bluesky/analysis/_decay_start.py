@@ -113,7 +113,9 @@ def _best_combinations(
         gain = np.where((weights > 0.0).all(axis=1), np.einsum("ki,ki->k", weights, right[used]), -np.inf)
         for k in np.argsort(-gain)[:_STARTS]:
             if np.isfinite(gain[k]):
-                constant = float(weights[k, -1]) if level == "free" else background or 0.0
+                # never zero where it is free: the likelihood of a click in a bin of no light is zero
+                dark = background if background is not None else 1e-3 * float(n.sum()) / float(bins.sum())
+                constant = float(weights[k, -1]) if level == "free" else dark
                 found.append((float(gain[k]), subsets[k], np.append(weights[k, :components], constant)))
     found.sort(key=lambda one: -one[0])
     return [(subset, weights) for _, subset, weights in found[:_STARTS]]

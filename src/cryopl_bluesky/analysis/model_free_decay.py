@@ -50,13 +50,13 @@ def model_free_decay(counts: ArrayLike, binwidth_ps: float, irf_fwhm_ps: float) 
     straight line through the logarithm of the averages around it.
 
     Args:
-        counts: Raw counts per bin over one period or more than five lifetimes, (n,).
+        counts: Raw counts per bin over one period, or more, (n,).
         binwidth_ps: Bin width.
         irf_fwhm_ps: Width of the response.
 
     Raises:
         AnalysisError: Unusable input.
-        FitError: The decay does not fall to 1/e of its top within the histogram, or has too few counts for it.
+        FitError: The decay does not fall to 1/e of its top within a quarter of the histogram, or has too few counts.
     """
     n = count_array("counts", counts)
     fwhm = max(1, round(positive("irf_fwhm_ps", irf_fwhm_ps) / positive("binwidth_ps", binwidth_ps)))
@@ -71,9 +71,10 @@ def model_free_decay(counts: ArrayLike, binwidth_ps: float, irf_fwhm_ps: float) 
     width = max(width, fall // 5)
     smooth, top, fall = _top_and_fall(signal, width)
     level = float(smooth[top])
-    if level <= 0.0 or fall < 1 or top + fall + width >= n.size:
+    if level <= 0.0 or fall < 1 or fall > n.size // 4:
         raise FitError(
-            "The decay does not fall to 1/e of its top within the histogram; use a longer laser period, or fit it."
+            "The decay does not fall to 1/e of its top within a quarter of the histogram, so that it is not over when "
+            "the next pulse comes; use a longer laser period, or fit it."
         )
     level_variance = (level + floor) / width
     after, slope, variance = _crossing(rolled, floor, top, fall, float(np.log(level) - 1.0))
