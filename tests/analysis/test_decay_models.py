@@ -1,6 +1,8 @@
 """The shapes that decay fits use, against closed forms, quadrature and finite differences."""
 
+import re
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -199,3 +201,13 @@ def test_a_tail_shows_nothing_shorter_than_the_response():
     good = fit_decay(decay(rng), 50.0, 20.0, method="tail", fit_bins=(34, 400), irf_fwhm_ps=353)
     assert good.method.startswith("tail from 1.7 ns") and good.good
     assert good.tau_int_ns == pytest.approx(2.0, abs=4 * good.tau_int_err_ns)
+
+
+def test_the_example_of_the_documentation():
+    text = (Path(__file__).parents[2] / "docs" / "lifetimes.md").read_text()
+    names: dict = {}
+    exec(re.findall(r"```python\n(.*?)```", text, re.DOTALL)[0], names)
+    fit = names["fit"]
+    assert fit.components == 2 and fit.good and fit.notes == ()
+    assert fit.tau_int_ns == pytest.approx(2.25, abs=4 * fit.tau_int_err_ns)
+    assert fit.tau_amp_ns == pytest.approx(0.5 / (0.25 / 0.5 + 0.25 / 4.0), abs=4 * fit.tau_amp_err_ns)

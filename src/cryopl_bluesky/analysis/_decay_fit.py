@@ -8,7 +8,7 @@ import numpy as np
 
 from ._checks import FitError, Floats
 from ._decay_model import DecayModel
-from ._decay_result import FitProblem, FittedDecay, Quantity, fitted_fields, parameter
+from ._decay_result import FitProblem, FittedDecay, Quantity, fitted_fields, parameter, response_notes
 from ._decay_start import start_values
 from ._poisson_fit import PoissonFit
 
@@ -151,6 +151,7 @@ class DecayTask:
         window_ns = problem.counts.size * self.dt_ns
         delay_ns = (np.arange(self.window.start, self.window.stop) + 0.5) * self.dt_ns
         method, notes = f"{self.method}, {c} exponential(s)", self._limit_notes(tau, limits)
+        notes += response_notes(self.model, problem)
         return DecayFit(
             amplitudes=tuple((amplitude / amplitude.sum()).tolist()),
             photons=tuple(photons.tolist()),

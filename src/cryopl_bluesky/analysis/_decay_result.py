@@ -167,6 +167,17 @@ def goodness_notes(reduced: float, dof: int) -> list[str]:
     return [f"reduced deviance {reduced:.2f} is outside {low:g} to {high:g}: the model does not fit"]
 
 
+def response_notes(model: object, problem: FitProblem) -> list[str]:
+    """The note of a response that is noisier than the decay; a response in other units than counts has none."""
+    photons, needed = getattr(model, "photons", 0.0), float(problem.counts.sum())
+    if not 100.0 <= photons < needed:
+        return []
+    return [
+        f"the response holds {photons:.3g} counts, fewer than the decay ({needed:.3g}): its noise is not in the errors; "
+        "record it for longer"
+    ]
+
+
 def window_notes(longest_ns: float, window_ns: float, free_background: bool) -> list[str]:
     """The note of a window in which decay and background cannot be told apart well."""
     if not free_background or window_ns >= 4.0 * longest_ns:

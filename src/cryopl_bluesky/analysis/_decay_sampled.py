@@ -35,6 +35,7 @@ class SampledModel:
         n_bins: Bins of the histogram.
         period_ns: Laser period, or None.
         irf_fwhm_ns: Full width at half maximum of the response, in whole bins.
+        photons: Counts of the response as given.
         lead: Bins kept before the histogram.
         grid_bins: Bins from the first of those to the end of the histogram or of the period.
     """
@@ -65,6 +66,7 @@ class SampledModel:
         self._response = placed
         self._moved: tuple[float, Floats, Floats] = (np.nan, placed, placed)
         self._kernels = _kernels(engine)
+        self.photons = float(irf.sum())
         self._rise_ns = rise_bin(irf) * binwidth_ns
 
     def shift_for_rise(self, rise_ns: float) -> float:
@@ -81,6 +83,9 @@ class SampledModel:
             near = np.roll(self._response, whole - 1)
             near = np.concatenate([near[-3:], near])
             value, slope = np.convolve(near, weights, "valid"), np.convolve(near, slopes / self._dt, "valid")
+            # Between two bins that are not negative no light is negative either.
+            below = (value < 0.0) & (near[1:-2] >= 0.0) & (near[2:-1] >= 0.0)
+            value[below], slope[below] = 0.0, 0.0
             self._moved = (shift_ns, value, slope)
         return self._moved[1:]
 

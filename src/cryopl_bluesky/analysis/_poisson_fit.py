@@ -13,6 +13,8 @@ from ._checks import FitError, Floats
 Model = Callable[[Floats], tuple[Floats, Floats]]
 """theta (p,) -> expected counts (n,) and Jacobian (n, p)."""
 
+_NOT_ROUNDING = 0.1  # a fall of the deviance that was promised and refused by more than this is no rounding
+
 _FLOOR = 1e-9  # expected counts below this are raised to it; nothing measurable is that dark
 
 
@@ -92,7 +94,7 @@ def fit_poisson(
     expected, jacobian = model(theta)
     deviance = poisson_deviance(counts, expected)
     gradient, fisher = score(counts, expected, jacobian)
-    damping = 1e-3
+    damping, refused = 1e-3, 0.0
     for _ in range(max_iterations):
         moving = free & ~((theta <= lower) & (gradient <= 0)) & ~((theta >= upper) & (gradient >= 0))
         step, promise = _step(gradient, fisher, moving, damping)
@@ -104,14 +106,19 @@ def fit_poisson(
         if np.isfinite(trial_deviance) and trial_deviance < deviance:
             theta, expected, deviance = trial, trial_expected, trial_deviance
             gradient, fisher = score(counts, expected, trial_jacobian)
-            damping = max(damping * 0.2, 1e-9)
+            damping, refused = max(damping * 0.2, 1e-9), 0.0
         elif promise < 1e-5 or damping > 1e12:
             break  # rounding keeps the deviance from falling any further: this is the optimum
         else:
-            damping *= 5.0
+            damping, refused = damping * 5.0, max(refused, promise)
     else:
         raise FitError(
             f"The fit did not converge in {max_iterations} steps; try fewer components or a fixed shift."
+        )
+    if refused > _NOT_ROUNDING:
+        raise FitError(
+            "The fit is stuck: the likelihood does not rise along its own slope, because the model expects nothing "
+            "where there are counts. Give a background, or a response without gaps and negative stretches."
         )
     at_bound = free & ((theta <= lower) | (theta >= upper))
     covariance = covariance_of(fisher, free & ~at_bound)
@@ -120,9 +127,11 @@ def fit_poisson(
 
 def score(counts: Floats, expected: Floats, jacobian: Floats) -> tuple[Floats, Floats]:
     """Gradient of the log likelihood, (p,), and Fisher information, (p, p)."""
-    weight = 1.0 / np.maximum(expected, _FLOOR)
+    # Where the floor holds, the deviance does not change with the parameters; nor must its derivatives.
+    above = expected > _FLOOR
+    weight = above / np.maximum(expected, _FLOOR)
     rows = jacobian.T
-    return rows @ (counts * weight - 1.0), (rows * weight) @ jacobian
+    return rows @ (counts * weight - above), (rows * weight) @ jacobian
 
 
 def _step(

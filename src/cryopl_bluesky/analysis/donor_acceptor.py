@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from ._checks import AnalysisError, FitError, Floats, count_array, positive, same_shape
 from ._decay_fit import DecayTask
 from ._decay_irf import Response
-from ._decay_result import FitProblem, FittedDecay, Quantity, fitted_fields, parameter
+from ._decay_result import FitProblem, FittedDecay, Quantity, fitted_fields, parameter, response_notes
 from .lifetimes import MINIMUM_PHOTONS, decay_task
 
 __all__ = ["FunnellingFit", "fit_donor_acceptor"]
@@ -203,7 +203,7 @@ class _Pair:
         quantities = [name for name in problem.quantities if own > 0.0 or name != _TRANSFER]
         named = {_TRANSFER: (np.inf if rise else 0.0,) * 2} | {name: problem.value(name) for name in quantities}
         ratio = named[_TRANSFER]
-        notes = []
+        notes = response_notes(task.model, problem)
         if rise and own <= 0.0:
             notes.append("no photons of the acceptor's own excitation were found: all of it is fed by the donor")
         if rise and fed <= 0.0:

@@ -15,7 +15,7 @@ from scipy.special import digamma, gamma, gammainc
 
 from ._checks import AnalysisError, FitError, Floats, count_array, positive
 from ._decay_irf import Response
-from ._decay_result import FitProblem, FittedDecay, Quantity, fitted_fields, parameter
+from ._decay_result import FitProblem, FittedDecay, Quantity, fitted_fields, parameter, response_notes
 from ._decay_sampled import SampledModel, gaussian_response
 from ._decay_start import mean_and_shift
 from .lifetimes import MINIMUM_PHOTONS, decay_task
@@ -109,7 +109,7 @@ def fit_stretched_decay(
             "has another shape; fit two exponentials."
         )
     method = f"stretched exponential, reconvolution, Poisson, {text}"
-    return _result(problem, task.window, dt_ns, task.model.irf_fwhm_ns, method)
+    return _result(problem, task.window, dt_ns, task.model, method)
 
 
 @dataclass
@@ -173,9 +173,12 @@ class StretchedModel:
         return whole[:, lead : lead + self.response.n_bins][:, self.window]
 
 
-def _result(problem: FitProblem, window: slice, dt_ns: float, irf_fwhm_ns: float, method: str) -> StretchedFit:
+def _result(
+    problem: FitProblem, window: slice, dt_ns: float, response: SampledModel, method: str
+) -> StretchedFit:
+    irf_fwhm_ns = response.irf_fwhm_ns
     named = {name: problem.value(name) for name in problem.quantities}
-    notes = []
+    notes = response_notes(response, problem)
     if named["tau_amp_ns"][0] < 0.5 * irf_fwhm_ns:
         notes.append(
             f"mean lifetime {named['tau_amp_ns'][0]:.3g} ns is below half of the response ({irf_fwhm_ns:.3g} ns): "
