@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
@@ -24,10 +26,14 @@ def fit_unweighted(
         theta[free] = moving
         return theta
 
+    def slopes(moving: Floats) -> Floats:
+        return model(full(moving))[1][:, free]
+
+    jac: Any = slopes  # the stubs of scipy know names only
     solution = least_squares(
         lambda moving: model(full(moving))[0] - counts,
         np.clip(start[free], lower[free], upper[free]),
-        jac=lambda moving: model(full(moving))[1][:, free],
+        jac=jac,
         bounds=(lower[free], upper[free]),
         x_scale="jac",
         xtol=1e-10,

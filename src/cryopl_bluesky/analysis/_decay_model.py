@@ -86,20 +86,31 @@ class GaussianModel:
         return rise_ns + 0.5 * self.irf_fwhm_ns
 
     def __call__(self, tau_ns: float, shift_ns: float) -> tuple[Floats, Floats, Floats]:
-        """Sum the pulse, those neighbours that touch the window, and all older pulses as a geometric series."""
+        """Sum the pulses near each bin edge, and all older ones as a geometric series of pure exponentials."""
+        # A Gaussian is nothing 10 widths away: a pulse that far off is not there yet, or a pure exponential.
+        reach = 10.0 * self.irf_fwhm_ns
         if self.period_ns is None:
-            cdf, d_tau, density = self._cumulative(self._edges - shift_ns, tau_ns)
+            shift, period, pulses = shift_ns, 0.0, range(1)
         else:
-            T = self.period_ns
-            shift = shift_ns % T
-            # A Gaussian is nothing 10 widths away: a pulse that far off is not there yet, or a pure exponential.
-            reach = 10.0 * self.irf_fwhm_ns
-            oldest = -1 if self._edges[0] - shift + T < reach else 0
-            newest = 1 if self._edges[-1] - shift - T > -reach else 0
-            cdf, d_tau, density = self._old_pulses(self._edges - shift - (oldest - 1) * T, tau_ns, T)
-            for n in range(oldest, newest + 1):
-                parts = self._cumulative(self._edges - shift - n * T, tau_ns)
-                cdf, d_tau, density = cdf + parts[0], d_tau + parts[1], density + parts[2]
+            shift, period = shift_ns % self.period_ns, self.period_ns
+            first = int((self._edges[0] - shift - reach) // period)
+            pulses = range(first, int((self._edges[-1] - shift + reach) // period) + 1)
+        centres = [shift + n * period for n in pulses]
+        near = [slice(*np.searchsorted(self._edges, (centre - reach, centre + reach))) for centre in centres]
+        over = np.full(self._edges.size, pulses[0] - 1.0)  # the last pulse that is long over at each edge
+        for n, part in zip(pulses, near, strict=True):
+            over[part.stop :] = n
+        cdf, d_tau, density = self._old_pulses(self._edges - shift - over * period, tau_ns)
+        cdf += over
+        if self.period_ns is None:
+            for early in (cdf, d_tau, density):
+                early[over < 0.0] = 0.0
+            cdf[over == 0.0] += 1.0
+        for centre, part in zip(centres, near, strict=True):
+            values = self._cumulative(self._edges[part] - centre, tau_ns)
+            cdf[part] += values[0]
+            d_tau[part] += values[1]
+            density[part] += values[2]
         return np.diff(cdf), np.diff(d_tau), -np.diff(density)
 
     def _cumulative(self, t: Floats, tau: float) -> tuple[Floats, Floats, Floats]:
@@ -111,10 +122,10 @@ class GaussianModel:
         d_density = density * (t / tau**2 - 1.0 / tau - sigma**2 / tau**3) + sigma**2 / tau**3 * gauss
         return cdf, -density - tau * d_density, density
 
-    def _old_pulses(self, t: Floats, tau: float, T: float) -> tuple[Floats, Floats, Floats]:
+    def _old_pulses(self, t: Floats, tau: float) -> tuple[Floats, Floats, Floats]:
         """A pulse at 0 and all before it: pure exponentials at `t`, summed in closed form."""
-        sigma = self.irf_fwhm_ns / FWHM_PER_SIGMA
-        wrap = np.exp(-T / tau)
+        sigma, T = self.irf_fwhm_ns / FWHM_PER_SIGMA, self.period_ns or 0.0
+        wrap = np.exp(-T / tau) if T > 0.0 else 0.0
         exponent = 0.5 * (sigma / tau) ** 2 - t / tau
         # A lifetime far below the response: ten widths later nothing is left, and this form does not hold.
         exponent[exponent > 0.0] = -np.inf

@@ -173,8 +173,8 @@ def response_notes(model: object, problem: FitProblem) -> list[str]:
     if not 100.0 <= photons < needed:
         return []
     return [
-        f"the response holds {photons:.3g} counts, fewer than the decay ({needed:.3g}): its noise is not in the errors; "
-        "record it for longer"
+        f"the response holds {photons:.3g} counts, fewer than the decay ({needed:.3g}): its noise is not in the "
+        "errors; record it for longer"
     ]
 
 
