@@ -180,6 +180,13 @@ def test_refusals_of_the_other_models(fit, counts, message):
         fit(counts, 50.0, 20.0, irf_fwhm_ps=350)
 
 
+@pytest.mark.parametrize("fit", [fit_decay, fit_stretched_decay])
+@pytest.mark.parametrize("response", [{}, {"irf": np.ones(BINS), "irf_fwhm_ps": 200}])
+def test_one_response_must_be_given(fit, response):
+    with pytest.raises(AnalysisError, match="Give either irf_fwhm_ps"):
+        fit(np.ones(BINS), 50.0, 20.0, **response)
+
+
 def test_short_components_are_limits_unless_the_response_is_of_the_same_day():
     rng = np.random.default_rng(5)
     counts = decay(rng, tau_ns=0.1)  # response 353 ps

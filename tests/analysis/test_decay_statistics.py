@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from cryopl_bluesky.analysis import AnalysisError, FitError
 from cryopl_bluesky.analysis.donor_acceptor import fit_donor_acceptor
 from cryopl_bluesky.analysis.lifetimes import (
     fit_decay,
@@ -214,6 +215,23 @@ def test_profile_agrees_with_the_fisher_matrix_where_photons_are_many():
         interval = profile_interval(fit, name)
         assert interval.high - interval.value == pytest.approx(interval.standard_error, rel=0.05)
         assert interval.value - interval.low == pytest.approx(interval.standard_error, rel=0.05)
+
+
+def test_profile_ends_at_a_bound_and_refuses_what_has_no_error():
+    rng = np.random.default_rng(113)
+    arguments = {"irf_fwhm_ps": 200, "shift_ns": 2.0}
+    fits = [
+        fit_decay(histogram(rng, exponentials(rng, 5e3, [6.0], [1.0]), period_ns=20.0, bins=400, dark=0.0), 50.0, 20.0,
+                  **arguments)
+        for _ in range(8)
+    ]  # fmt: skip
+    fit = next(fit for fit in fits if fit.background_per_bin == 0.0)
+    interval = profile_interval(fit, "background_per_bin", 0.95)
+    assert interval.low == interval.value == 0.0 < interval.high < 3 * fit.background_err_per_bin
+    with pytest.raises(FitError, match="no error"):
+        profile_interval(fit, "shift_ns")
+    with pytest.raises(AnalysisError, match="choose one of"):
+        profile_interval(fit, "tau")
 
 
 def test_profile_covers_the_truth_where_photons_are_few():

@@ -21,7 +21,8 @@ class ProfileInterval:
     Attributes:
         name: Which quantity.
         value: Its best value.
-        low: Lower end; minus infinity if the likelihood never falls far enough.
+        low: Lower end; the value itself if that lies on its bound, minus infinity if the likelihood never falls far
+            enough.
         high: Upper end; infinity likewise.
         level: Probability that the interval covers the truth.
         standard_error: From the Fisher information, to compare with.
@@ -68,6 +69,8 @@ def _end(problem: FitProblem, name: str, best: float, error: float, target: floa
         trial = _constrained(problem, quantity, best + step, theta)
         if trial is None:
             step *= 0.7  # beyond what the model can reach, or too far for one go
+            if abs(step) < 1e-3 * abs(error) * target and problem.optimum.at_bound.any():
+                return best  # it lies on its bound
             continue
         theta, deviance = trial
         rise = float(np.sqrt(max(deviance - problem.optimum.deviance, 0.0)))
@@ -91,7 +94,7 @@ def _constrained(problem: FitProblem, quantity: Quantity, wanted: float, start: 
         expected, jacobian = problem.model(theta)
         gradient, fisher = score(problem.counts, expected, jacobian)
         value, slope = quantity(theta)
-        moving = problem.free & ~((theta <= problem.lower) & (gradient <= 0.0))
+        moving = problem.free & ~((theta <= problem.lower) & (gradient <= 0.0) & (slope == 0.0))
         step, multiplier = _newton_step(gradient, fisher, slope, wanted - value, moving)
         promise, gap = abs(float((gradient - multiplier * slope) @ step)), abs(value - wanted) / scale
         if promise < 1e-6 and gap < 1e-7:

@@ -81,7 +81,9 @@ def fit_stretched_decay(
     n = count_array("counts", counts)
     dt_ns = positive("binwidth_ps", binwidth_ps) / 1e3
     text, centre_ns = "measured IRF", 0.0
-    if irf is None and irf_fwhm_ps is not None:
+    if irf_fwhm_ps is not None:
+        if irf is not None:
+            raise AnalysisError("Give either irf_fwhm_ps (Gaussian response) or irf (measured response), one of them.")
         irf, centre_ns = gaussian_response(n.size, dt_ns, positive("irf_fwhm_ps", irf_fwhm_ps) / 1e3)
         text = f"Gaussian IRF {irf_fwhm_ps:g} ps"
     moved_ns = None if shift_ns is None else shift_ns - centre_ns
