@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
-from scipy.fft import irfft, next_fast_len, rfft
+from numpy.typing import NDArray
 from scipy.special import erfc, erfcx, ndtr
 
-from ._checks import AnalysisError, Floats, finite_array
+from ._checks import Floats
 from .units import FWHM_PER_SIGMA
 
 
@@ -25,6 +25,10 @@ class DecayModel(Protocol):
 
     def __call__(self, tau_ns: float, shift_ns: float) -> tuple[Floats, Floats, Floats]:
         """Return (probability, d/d tau, d/d shift) per bin, each of shape (n_bins,)."""
+        ...
+
+    def joined(self, lifetimes_ns: Floats, shift_ns: float, edges: NDArray[np.int64]) -> Floats:
+        """Return the probability of each lifetime per group of bins, (lifetimes, groups)."""
         ...
 
     def shift_for_rise(self, rise_ns: float) -> float:
@@ -73,25 +77,40 @@ class GaussianModel:
     def __post_init__(self) -> None:
         self._edges = np.asarray(np.arange(self.n_bins + 1) * self.binwidth_ns, dtype=np.float64)
 
+    def joined(self, lifetimes_ns: Floats, shift_ns: float, edges: NDArray[np.int64]) -> Floats:
+        """Shapes of many lifetimes summed over groups of bins."""
+        return _joined(self, lifetimes_ns, shift_ns, edges)
+
     def shift_for_rise(self, rise_ns: float) -> float:
         """The centre of a Gaussian is half a width after its half height."""
         return rise_ns + 0.5 * self.irf_fwhm_ns
 
     def __call__(self, tau_ns: float, shift_ns: float) -> tuple[Floats, Floats, Floats]:
-        """Sum the pulse, those neighbours that touch the window, and all older pulses as a geometric series."""
+        """Sum the pulses near each bin edge, and all older ones as a geometric series of pure exponentials."""
+        # A Gaussian is nothing 10 widths away: a pulse that far off is not there yet, or a pure exponential.
+        reach = 10.0 * self.irf_fwhm_ns
         if self.period_ns is None:
-            cdf, d_tau, density = self._cumulative(self._edges - shift_ns, tau_ns)
+            shift, period, pulses = shift_ns, 0.0, range(1)
         else:
-            T = self.period_ns
-            shift = shift_ns % T
-            # A Gaussian is nothing 10 widths away: a pulse that far off is not there yet, or a pure exponential.
-            reach = 10.0 * self.irf_fwhm_ns
-            oldest = -1 if self._edges[0] - shift + T < reach else 0
-            newest = 1 if self._edges[-1] - shift - T > -reach else 0
-            cdf, d_tau, density = self._old_pulses(self._edges - shift - (oldest - 1) * T, tau_ns, T)
-            for n in range(oldest, newest + 1):
-                parts = self._cumulative(self._edges - shift - n * T, tau_ns)
-                cdf, d_tau, density = cdf + parts[0], d_tau + parts[1], density + parts[2]
+            shift, period = shift_ns % self.period_ns, self.period_ns
+            first = int((self._edges[0] - shift - reach) // period)
+            pulses = range(first, int((self._edges[-1] - shift + reach) // period) + 1)
+        centres = [shift + n * period for n in pulses]
+        near = [slice(*np.searchsorted(self._edges, (centre - reach, centre + reach))) for centre in centres]
+        over = np.full(self._edges.size, pulses[0] - 1.0)  # the last pulse that is long over at each edge
+        for n, part in zip(pulses, near, strict=True):
+            over[part.stop :] = n
+        cdf, d_tau, density = self._old_pulses(self._edges - shift - over * period, tau_ns)
+        cdf += over
+        if self.period_ns is None:
+            for early in (cdf, d_tau, density):
+                early[over < 0.0] = 0.0
+            cdf[over == 0.0] += 1.0
+        for centre, part in zip(centres, near, strict=True):
+            values = self._cumulative(self._edges[part] - centre, tau_ns)
+            cdf[part] += values[0]
+            d_tau[part] += values[1]
+            density[part] += values[2]
         return np.diff(cdf), np.diff(d_tau), -np.diff(density)
 
     def _cumulative(self, t: Floats, tau: float) -> tuple[Floats, Floats, Floats]:
@@ -103,68 +122,60 @@ class GaussianModel:
         d_density = density * (t / tau**2 - 1.0 / tau - sigma**2 / tau**3) + sigma**2 / tau**3 * gauss
         return cdf, -density - tau * d_density, density
 
-    def _old_pulses(self, t: Floats, tau: float, T: float) -> tuple[Floats, Floats, Floats]:
+    def _old_pulses(self, t: Floats, tau: float) -> tuple[Floats, Floats, Floats]:
         """A pulse at 0 and all before it: pure exponentials at `t`, summed in closed form."""
-        sigma = self.irf_fwhm_ns / FWHM_PER_SIGMA
-        wrap = np.exp(-T / tau)
-        tail = np.exp(0.5 * (sigma / tau) ** 2 - t / tau) / (1.0 - wrap)
+        sigma, T = self.irf_fwhm_ns / FWHM_PER_SIGMA, self.period_ns or 0.0
+        wrap = np.exp(-T / tau) if T > 0.0 else 0.0
+        exponent = 0.5 * (sigma / tau) ** 2 - t / tau
+        # A lifetime far below the response: ten widths later nothing is left, and this form does not hold.
+        exponent[exponent > 0.0] = -np.inf
+        tail = np.exp(exponent) / (1.0 - wrap)
         d_ln = t / tau**2 - sigma**2 / tau**3 + wrap / (1.0 - wrap) * T / tau**2
         return -tail, -tail * d_ln, tail / tau
 
 
-class SampledModel:
-    """Exponential (x) measured response, by FFT with the transform of the exponential in closed form.
+@dataclass
+class TailModel:
+    """Pure exponential from bin `start` on, when the response is over; there is no shift.
 
-    The model is circular over one period (of a whole number of bins; the period is rounded to it), or linear
-    when there is no period. The shift moves the response by Fourier interpolation.
+    Earlier pulses only add to the same exponential, up to the next pulse.
+
+    Attributes:
+        n_bins: Bins of the histogram.
+        binwidth_ns: Bin width.
+        start: First bin of the tail.
     """
 
-    def __init__(self, irf: Floats, n_bins: int, binwidth_ns: float, period_ns: float | None) -> None:
-        irf = finite_array("irf", irf, 1)
-        if irf.size != n_bins:
-            raise AnalysisError(
-                f"irf has {irf.size} bins but the decay has {n_bins}; "
-                "record both with the same bin width and range."
-            )
-        if irf.sum() <= 0:
-            raise AnalysisError("irf has no counts; record it again or give irf_fwhm_ps.")
-        self.n_bins, self._dt = n_bins, binwidth_ns
-        self._periodic = period_ns is not None
-        bins_per_period = n_bins if period_ns is None else max(n_bins, round(period_ns / binwidth_ns))
-        linear = next_fast_len(2 * n_bins, real=True)
-        self._size = int(bins_per_period if self._periodic else linear or 2 * n_bins)
-        omega = 2.0 * np.pi * np.arange(self._size // 2 + 1) / self._size
-        self._i_omega = 1j * omega
-        self._z = np.exp(-self._i_omega)
-        self._z_window = np.zeros(1) if self._periodic else np.exp(-self._i_omega * n_bins)
-        self._irf_ft = np.asarray(rfft(irf / irf.sum(), self._size))
-        self.irf_fwhm_ns = _fwhm_bins(irf) * binwidth_ns
-        self._rise_ns = _rise_bin(irf) * binwidth_ns
+    n_bins: int
+    binwidth_ns: float
+    start: int
+    irf_fwhm_ns: float = 0.0
+
+    def joined(self, lifetimes_ns: Floats, shift_ns: float, edges: NDArray[np.int64]) -> Floats:
+        """Shapes of many lifetimes summed over groups of bins."""
+        return _joined(self, lifetimes_ns, shift_ns, edges)
 
     def shift_for_rise(self, rise_ns: float) -> float:
-        """Distance of the wanted rise from the rise of the response as recorded."""
-        return rise_ns - self._rise_ns
+        """A tail has no rise."""
+        return 0.0
 
     def __call__(self, tau_ns: float, shift_ns: float) -> tuple[Floats, Floats, Floats]:
-        """Evaluate in Fourier space: response * phase * (1 - r)(1 - c r^M)/(1 - r z)."""
-        r, M, z, c = np.exp(-self._dt / tau_ns), self.n_bins, self._z, self._z_window
-        r_M = np.exp(-self._dt * M / tau_ns)
-        pole = 1.0 / (1.0 - r * z)
-        window = 1.0 - c * r_M
-        geometric = (1.0 - r) * window * pole
-        d_r = -window * pole - (1.0 - r) * c * M * (r_M / r) * pole + (1.0 - r) * window * z * pole**2
-        moved = self._irf_ft * np.exp(-self._i_omega * shift_ns / self._dt)
-        shape = moved * geometric
-        stack = np.stack([shape, moved * d_r * r * self._dt / tau_ns**2, -self._i_omega / self._dt * shape])
-        value, d_tau, d_shift = np.asarray(irfft(stack, self._size, axis=1))[:, : self.n_bins]
-        return value, d_tau, d_shift
+        """Photons per bin of one photon after the start."""
+        edges = np.arange(self.n_bins - self.start + 1) * self.binwidth_ns
+        left = np.exp(-edges / tau_ns)
+        out = np.zeros((3, self.n_bins))
+        out[0, self.start :] = -np.diff(left)
+        out[1, self.start :] = -np.diff(left * edges) / tau_ns**2
+        return out[0], out[1], out[2]
 
 
-def _fwhm_bins(irf: Floats) -> float:
-    return float(max(1, np.count_nonzero(irf >= 0.5 * irf.max())))
+def _joined(model: DecayModel, lifetimes_ns: Floats, shift_ns: float, edges: NDArray[np.int64]) -> Floats:
+    window = slice(int(edges[0]), int(edges[-1]))
+    shapes = [model(float(tau), shift_ns)[0][window] for tau in lifetimes_ns]
+    return np.add.reduceat(np.stack(shapes), edges[:-1] - edges[0], axis=1)
 
 
-def _rise_bin(counts: Floats) -> float:
+def rise_bin(counts: Floats) -> float:
     """Position (in bins, fractional) where counts rise through half of the maximum, looking back from it."""
     top = int(np.argmax(counts))
     rolled = np.roll(counts, counts.size // 2 - top)

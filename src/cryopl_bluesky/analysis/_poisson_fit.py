@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import xlogy
 
 from ._checks import FitError, Floats
 
 Model = Callable[[Floats], tuple[Floats, Floats]]
 """theta (p,) -> expected counts (n,) and Jacobian (n, p)."""
+
+_NOT_ROUNDING = 0.1  # a fall of the deviance that was promised and refused by more than this is no rounding
 
 _FLOOR = 1e-9  # expected counts below this are raised to it; nothing measurable is that dark
 
@@ -27,6 +28,8 @@ class PoissonFit:
         deviance: 2 sum(m - n + n ln(n/m)).
         expected: Expected counts, (n,).
         at_bound: Which free parameters ended on their bound, (p,).
+        gradient: Gradient of the log likelihood there, of fixed parameters too, (p,).
+        fisher: Fisher information there, of fixed parameters too, (p, p).
     """
 
     theta: Floats
@@ -34,12 +37,16 @@ class PoissonFit:
     deviance: float
     expected: Floats
     at_bound: NDArray[np.bool_]
+    gradient: Floats
+    fisher: Floats
 
 
 def poisson_deviance(counts: Floats, expected: Floats) -> float:
     """2 sum(m - n + n ln(n/m)), with 2 m where n = 0."""
     m = np.maximum(expected, _FLOOR)
-    return float(2.0 * np.sum(m - counts + xlogy(counts, counts / m)))
+    # where n = 0 the logarithm is finite and counts nothing
+    log_ratio = np.log(np.maximum(counts / m, 1e-300))
+    return 2.0 * float(m.sum() - counts.sum() + counts @ log_ratio)
 
 
 def reduced_deviance(
@@ -86,9 +93,9 @@ def fit_poisson(
     theta = np.clip(start, lower, upper)
     expected, jacobian = model(theta)
     deviance = poisson_deviance(counts, expected)
-    damping = 1e-3
+    gradient, fisher = score(counts, expected, jacobian)
+    damping, refused = 1e-3, 0.0
     for _ in range(max_iterations):
-        gradient, fisher = _score(counts, expected, jacobian)
         moving = free & ~((theta <= lower) & (gradient <= 0)) & ~((theta >= upper) & (gradient >= 0))
         step, promise = _step(gradient, fisher, moving, damping)
         if promise < 1e-8:
@@ -97,24 +104,34 @@ def fit_poisson(
         trial_expected, trial_jacobian = model(trial)
         trial_deviance = poisson_deviance(counts, trial_expected)
         if np.isfinite(trial_deviance) and trial_deviance < deviance:
-            theta, expected, jacobian, deviance = trial, trial_expected, trial_jacobian, trial_deviance
-            damping = max(damping * 0.2, 1e-9)
+            theta, expected, deviance = trial, trial_expected, trial_deviance
+            gradient, fisher = score(counts, expected, trial_jacobian)
+            damping, refused = max(damping * 0.2, 1e-9), 0.0
         elif promise < 1e-5 or damping > 1e12:
             break  # rounding keeps the deviance from falling any further: this is the optimum
         else:
-            damping *= 5.0
+            damping, refused = damping * 5.0, max(refused, promise)
     else:
         raise FitError(
             f"The fit did not converge in {max_iterations} steps; try fewer components or a fixed shift."
         )
-    gradient, fisher = _score(counts, expected, jacobian)
+    if refused > _NOT_ROUNDING:
+        raise FitError(
+            "The fit is stuck: the likelihood does not rise along its own slope, because the model expects nothing "
+            "where there are counts. Give a background, or a response without gaps and negative stretches."
+        )
     at_bound = free & ((theta <= lower) | (theta >= upper))
-    return PoissonFit(theta, _covariance(fisher, free & ~at_bound), deviance, expected, at_bound)
+    covariance = covariance_of(fisher, free & ~at_bound)
+    return PoissonFit(theta, covariance, deviance, expected, at_bound, gradient, fisher)
 
 
-def _score(counts: Floats, expected: Floats, jacobian: Floats) -> tuple[Floats, Floats]:
-    m = np.maximum(expected, _FLOOR)
-    return jacobian.T @ (counts / m - 1.0), (jacobian / m[:, None]).T @ jacobian
+def score(counts: Floats, expected: Floats, jacobian: Floats) -> tuple[Floats, Floats]:
+    """Gradient of the log likelihood, (p,), and Fisher information, (p, p)."""
+    # Where the floor holds, the deviance does not change with the parameters; nor must its derivatives.
+    above = expected > _FLOOR
+    weight = above / np.maximum(expected, _FLOOR)
+    rows = jacobian.T
+    return rows @ (counts * weight - above), (rows * weight) @ jacobian
 
 
 def _step(
@@ -128,11 +145,16 @@ def _step(
     scale = np.sqrt(np.maximum(np.diag(block), 1e-300))
     scaled = block / np.outer(scale, scale)
     g = gradient[moving] / scale
-    step[moving] = np.linalg.lstsq(scaled + damping * np.eye(g.size), g, rcond=None)[0] / scale
+    step[moving] = np.linalg.solve(scaled + damping * np.eye(g.size), g) / scale
     return step, float(gradient[moving] @ step[moving])
 
 
-def _covariance(fisher: Floats, moving: NDArray[np.bool_]) -> Floats:
+def covariance_of(fisher: Floats, moving: NDArray[np.bool_]) -> Floats:
+    """Inverse of the Fisher information among the moving parameters; zero rows for the others.
+
+    Raises:
+        FitError: No curvature along some direction.
+    """
     block = fisher[np.ix_(moving, moving)]
     diagonal = np.diag(block)
     covariance = np.zeros_like(fisher)

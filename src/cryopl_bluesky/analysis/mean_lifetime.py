@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike
 
 from ._checks import Floats, count_array
 from ._decay_fit import DecayFit
+from ._decay_irf import Response
 from .lifetimes import fit_decay
 
 MAX_FIT_BINS = 4096
@@ -16,7 +17,7 @@ after-pulses for 200 ns, which no sum of exponentials describes."""
 
 
 def fit_mean_lifetime(
-    counts: ArrayLike, binwidth_ps: float, period_ns: float, *, irf_fwhm_ps: float, irf: ArrayLike | None = None
+    counts: ArrayLike, binwidth_ps: float, period_ns: float, *, irf_fwhm_ps: float, irf: Response | None = None
 ) -> DecayFit:
     """Reconvolution fit of a decay with one or two components (by BIC).
 
@@ -28,7 +29,7 @@ def fit_mean_lifetime(
         binwidth_ps: width of their bins.
         period_ns: laser period.
         irf_fwhm_ps: width of the Gaussian instrument response, used without `irf`.
-        irf: measured response with the same bins, background removed, (n,).
+        irf: measured response with the same bins, background removed, (n,), or an object with its bin width.
 
     Raises:
         AnalysisError: as `fit_decay`.
