@@ -148,7 +148,8 @@ class _Connector:
         return FlipMount(driver, name=name, clock=self._clock, labels={"beam_path"})
 
     def microscope(self) -> Microscope:
-        return Microscope(name="microscope", labels={"microscope"}, **self._profile.microscope.model_dump())
+        settings = self._profile.microscope.model_dump()
+        return Microscope(name="microscope", operator=self._operator, labels={"microscope"}, **settings)
 
     def connected(self, name: str) -> Instrument:
         """Make the instrument `name` and read its state."""
