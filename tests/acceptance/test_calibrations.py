@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from bluesky.utils import FailedStatus
@@ -13,6 +15,7 @@ from cryopl_bluesky.catalog.queries import find_run
 from cryopl_bluesky.drivers.errors import InstrumentError
 from cryopl_bluesky.drivers.operator import OperatorAnswer
 from cryopl_bluesky.session import Session
+from cryopl_bluesky.session.provenance import Provenance
 from cryopl_bluesky.sim.lamp import LAMPS
 from cryopl_bluesky.sim.laser_head import optical_power_uW, pulse_fwhm_ps
 from cryopl_bluesky.sim.light_path import PSF_SIGMA_UM, WIDE_FIELD_SPOT_UM
@@ -220,3 +223,57 @@ def test_the_response_is_not_measured_with_too_much_light(session, recorder):
     assert "above max_rate_Hz=1e+03" in str(error) and "weaken the scattered light" in str(error)
     assert recorder.of("event") == [] or all("hbt_decay_spad1" not in e["data"] for e in recorder.of("event"))
     session.RE(plans.widefield_image(session.instruments, exposure_s=0.05))
+
+
+def measure(session: Session, recorder: Recorder, **arguments) -> dict:
+    """Start document of an image."""
+    recorder.clear()
+    session.RE(plans.widefield_image(session.instruments, **arguments))
+    (start,) = recorder.of("start")
+    return start
+
+
+def test_a_measurement_names_its_calibrations_and_says_what_is_wrong_with_them_once(session, recorder, capsys):
+    session.RE(plans.laser_power(session.instruments, [400.0, 600.0], readings_uW=[0.5, 7.0]))
+    (dark_uid,) = session.RE(plans.dark(session.instruments, exposure_s=0.03, frames=1))
+    (scale_uid,) = session.RE(plans.scale(session.instruments, exposure_s=0.03))
+    first = measure(session, recorder, exposure_s=0.03)
+    assert first["calibration"]["dark"] == dark_uid and first["calibration"]["scale"] == scale_uid
+    assert {"dark", "scale", "spot", "laser_power"} == set(first["calibration"]) and not first["calibration_warnings"]
+
+    capsys.readouterr()
+    other = measure(session, recorder, exposure_s=0.04, intensity_permille=300.0)
+    assert set(other["calibration"]) == {"scale", "spot"}
+    dark, power = other["calibration_warnings"]
+    assert re.search(r"dark: no calibration matches; .* exposure_s=0\.0\d+ instead of 0\.04", dark)
+    assert "laser_power" in power and "intensity_permille=400 to 600 instead of 300" in power
+    assert capsys.readouterr().out.count("calibration of widefield_image") == 2
+    again = measure(session, recorder, exposure_s=0.04, intensity_permille=300.0)
+    assert again["calibration_warnings"] == other["calibration_warnings"]
+    assert "calibration" not in capsys.readouterr().out
+
+    # the next session finds the same ones in the catalog
+    assert session.feeder.wait_until_delivered(30)
+    said = []
+    later = Provenance({"scale": 1e-9}, said.append, nothing_before=False)
+    later.look_up(lambda: session.cat)
+    found = later.keys(first)
+    assert found["calibration"] == first["calibration"]
+    assert found["calibration_warnings"] == [line.partition(": ")[2] for line in said]
+    assert "scale: the calibration of scan" in said[0] and "more than max_age_days=1e-09" in said[0]
+
+
+def test_a_failed_calibration_is_none(session, recorder):
+    before = session.provenance.known("irf")
+    refused(session, plans.irf(session.instruments, duration_s=1.0, max_rate_Hz=1000.0))
+    assert session.provenance.known("irf") == before
+    session.RE(plans.widefield_image(session.instruments, exposure_s=0.03))
+
+
+def test_a_result_of_a_session_is_numbered_and_delivered(session):
+    source = session.provenance.known("scale")[0].uid
+    uid = session.store_result("scale", {"nm_per_px": 62.2, "nm_per_px_err": 6.8}, [source])
+    assert session.feeder.wait_until_delivered(30)
+    start = find_run(session.cat, "last").metadata["start"]
+    assert (start["uid"], start["sources"], start["result"]["nm_per_px"]) == (uid, [source], 62.2)
+    assert start["scan_id"] == session.RE.md["scan_id"]

@@ -268,7 +268,7 @@ def start_document(ins: Instruments, name: str, measurement: Measurement, argume
         "operator_answers": [asdict(answer) for answer in ins.operator.answers],
         "conditions": found,
         **({} if measurement.calibrates is None else {"calibration_of": calibration_of(name, measurement, found)}),
-        "calibration": {},
+        "calibration": {},  # filled by the session, which knows the catalog
         "versions": versions(),
     }
 
