@@ -69,10 +69,11 @@ def test_the_long_pass_is_out_when_the_operator_says_so():
     microscope.long_pass.set("out").wait(5)
     assert "FELH0425 OUT of" in operator.asked[-1]
     assert microscope.long_pass.get() == "out" and microscope.optics_record()["filters"] == ["DMLP425R"]
+    assert "FELH0425 is not known to be in" in microscope.left_by_hand()[0]
     microscope.long_pass.set("in").wait(5)
     assert microscope.optics_record()["filters"] == ["DMLP425R", "FELH0425"]
     microscope.lamp.set("on").wait(5)
-    assert microscope.lamp.get() == "on"
+    assert microscope.lamp.get() == "on" and microscope.left_by_hand() == ["the lamp is on"]
 
 
 @pytest.mark.parametrize(("operator", "error", "state"), [

@@ -62,6 +62,8 @@ def test_other_runs_are_left_alone():
     made = Provenance({}, print, nothing_before=True)
     assert "calibration" not in run_through(made, {"measurement": "settle"})
     assert "calibration" not in run_through(made, {"plan_name": "count"})
+    # a step that failed before its run began
+    assert "calibration" not in run_through(made, {"measurement": "decay", "optics": None})
 
 
 def test_when_the_catalog_does_not_answer_the_measurement_goes_on_and_says_it():

@@ -127,6 +127,15 @@ class Microscope(Instrument):
         if self._operator.ask(self.name, request, ("done", "not possible")) != "done":
             raise InstrumentError(self.name, f"the operator could not do it: {request}", "nothing was exposed")
 
+    def left_by_hand(self) -> list[str]:
+        """What the operator has changed and not put back."""
+        changed = []
+        if self.long_pass.get() in ("out", "unknown"):
+            changed.append(f"the long pass {self._long_pass_name} is not known to be in the detection path")
+        if self.lamp.get() == "on":
+            changed.append("the lamp is on")
+        return changed
+
     def optics_record(self) -> dict[str, Any]:
         """What of this belongs into the `optics` key of a start document."""
         return {

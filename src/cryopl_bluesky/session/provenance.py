@@ -96,7 +96,7 @@ class Provenance:
             try:
                 if msg.command == "stage":  # before any light
                     yield from self._wait()
-                elif msg.command == "open_run" and msg.kwargs.get("measurement") in NEEDED:
+                elif msg.command == "open_run" and _is_measured(msg.kwargs):
                     msg = msg._replace(kwargs={**msg.kwargs, **self.keys(msg.kwargs)})
                 step, value = inner.send, (yield msg)
             except GeneratorExit:
@@ -117,8 +117,7 @@ class Provenance:
         """
         measurement = start["measurement"]
         known = {kind: self.known(kind) for kind in NEEDED[measurement]}
-        conditions = start.get("conditions") or {}
-        chosen, findings = choose(known, measurement, conditions, self._max_age_days, time.time())
+        chosen, findings = choose(known, measurement, start["conditions"], self._max_age_days, time.time())
         unknown = [f"{NOT_KNOWN}{self._unknown}"] if self._unknown else []
         self._say(measurement, findings, unknown)
         return {"calibration": chosen, "calibration_warnings": [*unknown, *(finding.text for finding in findings)]}
@@ -134,3 +133,8 @@ class Provenance:
         lines.extend(finding.text for finding in new if finding.what != "missing")
         for line in lines:
             self._tell(f"calibration of {measurement}: {line}")
+
+
+def _is_measured(start: Mapping[str, Any]) -> bool:
+    """Whether a run is a measurement that uses calibrations; one that failed before it began states no conditions."""
+    return start.get("measurement") in NEEDED and "conditions" in start

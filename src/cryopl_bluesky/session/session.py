@@ -200,6 +200,8 @@ class Session:
         self._closed = True
         atexit.unregister(self.close)
         make_safe(self.instruments)
+        for what in self.instruments.microscope.left_by_hand():
+            self._say(f"Before you go: {what}; the next session takes it to be as the profile says.")
         self.journal.close()
         if not self.feeder.close(DELIVERY_TIMEOUT_S):
             log.warning("the catalog is behind; the next session delivers the rest from %s", self.folder.journal)
