@@ -179,6 +179,25 @@ def series(
 
 
 @app.command()
+def optics(
+    profile: ProfileOption = "sim",
+    as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False,
+) -> None:
+    """Magnification, field, sampling, spot, fluence and dispersion of a profile, and whether they fit together."""
+    from cryopl_bluesky.config import load_profile
+    from cryopl_bluesky.session.optics_report import optics_report
+
+    report = optics_report(load_profile(profile))
+    if as_json:
+        console.print_json(data=report.record())
+    else:
+        report.print(console)
+    if report.errors:
+        errors.print(f"[bold red]{report.errors} check(s) failed[/bold red]")
+        raise typer.Exit(1)
+
+
+@app.command()
 def notify_test(profile: ProfileOption = "sim") -> None:
     """Send a test message to every service in the profile's section [notify]."""
     from cryopl_bluesky.config import load_profile

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr
 
+from cryopl_bluesky.optics_settings import OpticsSettings
 from cryopl_bluesky.settings_file import ConfigError, Settings, load_toml, parse_toml
 
 PROFILES = ("sim", "lab")
@@ -363,6 +364,7 @@ class Profile(Settings):
     l1_flip: FlipSettings = FlipSettings()
     l5_flip: FlipSettings = FlipSettings()
     microscope: MicroscopeSettings = MicroscopeSettings()
+    optics: OpticsSettings = OpticsSettings()
     supervision: SupervisionSettings = SupervisionSettings()
     calibration: CalibrationSettings = CalibrationSettings()
 

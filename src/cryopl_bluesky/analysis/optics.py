@@ -32,6 +32,25 @@ def spot_diameter_um(d_l1_um: float, f_objective_mm: float, f_l1_mm: float) -> f
     return d_l1_um * positive("f_objective_mm", f_objective_mm) / positive("f_l1_mm", f_l1_mm)
 
 
+def focused_spot_um(wavelength_um: float, focal_mm: float, beam_um: float) -> float:
+    """Gaussian focus of a collimated beam, 4 lambda f/(pi d), 1/e2 diameters; valid for a small half angle."""
+    return float(
+        4.0 * positive("wavelength_um", wavelength_um) * positive("focal_mm", focal_mm) * 1e3
+        / (np.pi * positive("beam_um", beam_um))
+    )  # fmt: skip
+
+
+def beam_at_objective_um(d_l1_um: float, f_l1_mm: float, distance_mm: float) -> float:
+    """1/e2 diameter of the excitation at the objective, d_L1 |z - f_L1|/f_L1, z = distance from L1 (no diffraction)."""
+    f_mm = positive("f_l1_mm", f_l1_mm)
+    return positive("d_l1_um", d_l1_um) * abs(positive("distance_mm", distance_mm) - f_mm) / f_mm
+
+
+def clipped_fraction(beam_um: float, aperture_um: float) -> float:
+    """Part of a centred Gaussian beam's power that a round aperture cuts off: exp(-2 (aperture/beam)^2)."""
+    return float(np.exp(-2.0 * (positive("aperture_um", aperture_um) / positive("beam_um", beam_um)) ** 2))
+
+
 @dataclass(frozen=True)
 class Imaging:
     """What follows from the lens focal lengths and the camera.
@@ -172,6 +191,18 @@ def pulse_energy_pJ(
         )
     energy = fluence_uJ_cm2 * ellipse_area_cm2(diameter_x_um, diameter_y_um) * 1e6
     return energy if definition == "average" else energy / 2.0
+
+
+def power_for_fluence_uW(
+    fluence_uJ_cm2: float,
+    repetition_rate_Hz: float,
+    diameter_x_um: float,
+    diameter_y_um: float,
+    definition: str = "average",
+) -> float:
+    """Average power at the sample for a wanted fluence; `definition` as in `pulse_energy_pJ`."""
+    energy_pJ = pulse_energy_pJ(fluence_uJ_cm2, diameter_x_um, diameter_y_um, definition)
+    return energy_pJ * 1e-6 * positive("repetition_rate_Hz", repetition_rate_Hz)
 
 
 def photon_energy_J(wavelength_nm: float) -> float:

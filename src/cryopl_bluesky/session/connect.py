@@ -148,8 +148,12 @@ class _Connector:
         return FlipMount(driver, name=name, clock=self._clock, labels={"beam_path"})
 
     def microscope(self) -> Microscope:
-        settings = self._profile.microscope.model_dump()
-        return Microscope(name="microscope", operator=self._operator, labels={"microscope"}, **settings)
+        optics = self._profile.optics
+        return Microscope(
+            name="microscope", operator=self._operator, labels={"microscope"}, pixel_um=optics.pixel_um,
+            f_objective_mm=optics.f_objective_mm, f_l2_mm=optics.f_l2_mm, objective_na=optics.objective_na,
+            fraction_at_sample=optics.fraction_at_sample, **self._profile.microscope.model_dump(),
+        )
 
     def connected(self, name: str) -> Instrument:
         """Make the instrument `name` and read its state."""

@@ -163,7 +163,7 @@ def _dose(profile: Profile, found: Forecast) -> str:
         else:
             spot = profile.microscope
             pulse = fluence(power_uW, rate_Hz, spot.spot_diameter_x_um, spot.spot_diameter_y_um,
-                            profile.laser.wavelength_nm)
+                            profile.laser.wavelength_nm, profile.optics.fraction_at_sample)
             dose_J_cm2 = pulse.average_uJ_cm2 * rate_Hz * seconds * 1e-6
             line += (f", {pulse.average_uJ_cm2:.3g} uJ/cm2 a pulse (average over the spot), "
                      f"{dose_J_cm2:.3g} J/cm2 in all")
