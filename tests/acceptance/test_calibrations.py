@@ -134,7 +134,9 @@ def test_the_beads_on_the_image_have_the_size_that_was_put_in(session, recorder)
     # the projection of a ball has the variance R^2/5, the point spread adds its own
     assert variance_um2 == pytest.approx(radius_um**2 / 5.0 + PSF_SIGMA_UM**2, rel=0.03)
     assert run.start["calibration_of"]["valid_for"] == {"relay": "1x"}
-    assert run.start["calibration_of"]["reference"] == {"bead_diameter_um": 2.11, "bead_diameter_err_um": 0.2}
+    assert run.start["calibration_of"]["reference"] == {
+        "bead_diameter_um": 2.11, "bead_diameter_err_um": 0.2, "bead_profile": "ball",
+    }
 
 
 def test_the_film_shows_the_excitation_spot(session, recorder):

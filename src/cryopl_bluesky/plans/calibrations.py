@@ -6,7 +6,7 @@ frames and the delay between the SPADs are among the other plans (`imaging.dark`
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from bluesky import plan_stubs as bps
 from bluesky.utils import Msg, MsgGenerator
@@ -124,6 +124,7 @@ def scale(
     frames: PositiveInt = 1,
     bead_diameter_um: Positive = 2.11,
     bead_diameter_err_um: Positive = 0.2,
+    bead_profile: Literal["ball", "disc"] = "ball",
     l1: Lens = "in",
     intensity_permille: Permille | None = None,
     repetition_rate_Hz: Positive | None = None,
@@ -137,6 +138,8 @@ def scale(
         frames: number of frames.
         bead_diameter_um: diameter of the beads.
         bead_diameter_err_um: its standard error, by the maker; all lengths measured later carry it.
+        bead_profile: "ball" for beads that are dyed throughout, brighter in the middle; "disc" for evenly bright
+            ones. The wrong one makes the scale wrong by up to a fifth.
         l1: "in" for wide-field excitation, "out" for the focused spot.
         intensity_permille: laser intensity; None = the profile's.
         repetition_rate_Hz: laser rate; None = the profile's.
@@ -144,6 +147,7 @@ def scale(
     """
     reference = Reference(("relay",), values={
         "bead_diameter_um": bead_diameter_um, "bead_diameter_err_um": bead_diameter_err_um,
+        "bead_profile": bead_profile,
     })
     return _calibration_image(ins, exposure_s, frames, l1, intensity_permille, repetition_rate_Hz, reference)
 

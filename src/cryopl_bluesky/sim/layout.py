@@ -197,7 +197,7 @@ class BeadLayout:
     """
 
     diameter_um: float = 2.11
-    count: int = 600
+    count: int = 4000
     distance_um: float = 4.5
     extent_um: float = 64.0
     seed: int = 1
