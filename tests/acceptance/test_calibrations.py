@@ -10,6 +10,7 @@ from bluesky.utils import FailedStatus
 from event_model import DocumentNames, schema_validators
 
 from cryopl_bluesky import plans
+from cryopl_bluesky.analysis.calibration import fit_spot, measure_irf
 from cryopl_bluesky.catalog.load import RunData, load_measurement
 from cryopl_bluesky.catalog.queries import find_run
 from cryopl_bluesky.drivers.errors import InstrumentError
@@ -148,6 +149,8 @@ def test_the_film_shows_the_excitation_spot(session, recorder):
     inside = np.abs(at_um) < 9.0  # of the slit's 12 um
     widths_um = [4.0 * gaussian_sigma(at_um[inside], image.sum(axis=axis)[inside]) for axis in (0, 1)]
     assert widths_um == pytest.approx(WIDE_FIELD_SPOT_UM, rel=0.01)
+    fitted = fit_spot(image, pixel_um * 1e3)
+    assert (fitted.diameter_x_um, fitted.diameter_y_um) == pytest.approx(WIDE_FIELD_SPOT_UM, rel=0.01)
     assert run.start["calibration_of"] == {"kind": "spot", "valid_for": {"l1": "in"}, "reference": {}}
 
 
@@ -198,6 +201,9 @@ def test_the_response_to_scattered_laser_light_is_as_wide_as_pulse_spad_and_tagg
         blocks = counts[: counts.size // 2 * 2].reshape(-1, 2).sum(axis=1)  # of 10 ps
         assert 2.0 * run.config["hbt_decay_binwidth_ps"] * fwhm(blocks.astype(float)) == pytest.approx(
             np.sqrt(np.square(parts_ps).sum()), rel=0.06)
+        response = measure_irf(counts, run.config["hbt_decay_binwidth_ps"], spad=spad, repetition_rate_Hz=2.5e6,
+                               duration_s=float(run.data["hbt_capture_duration_s"][0]))
+        assert response.fwhm_ps == pytest.approx(np.sqrt(np.square(parts_ps).sum()), rel=0.06)
 
     # the next measurement has the filter put back
     (uid,) = session.RE(plans.widefield_image(session.instruments, exposure_s=0.05))
