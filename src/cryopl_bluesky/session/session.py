@@ -132,13 +132,14 @@ class Session:
 
     def _tell(self, text: str) -> None:
         """Say something about the disk, also to people who are not here."""
-        self._say(text)
+        print(text, flush=True)
+        log.warning(text)
         self.notifier.send("disk", "Room on the disk", text)
 
     def _say(self, text: str) -> None:
         """Say something that the user should know now, at the prompt or above the progress of a night."""
         print(text, flush=True)
-        log.warning(text)
+        log.info(text)
 
     def store_result(
         self, analysis: str, result: Any, sources: Sequence[str], md: Mapping[str, Any] | None = None
