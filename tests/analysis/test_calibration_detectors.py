@@ -4,6 +4,7 @@ import doctest
 
 import numpy as np
 import pytest
+from scipy.stats import exponnorm
 
 from cryopl_bluesky.analysis import AnalysisError, FitError
 from cryopl_bluesky.analysis.calibration import irf as irf_module
@@ -17,7 +18,7 @@ FWHM = 2.0 * np.sqrt(2.0 * np.log(2.0))
 
 
 def response(rng, fwhm_ps=200.0, photons=20_000, background=3_000, bin_ps=10, tail=0.0):
-    clicks = rng.normal(3_000.0, fwhm_ps / FWHM, photons)
+    clicks = rng.normal(3_000.0 + rng.uniform(-5, 5), fwhm_ps / FWHM, photons)
     late = rng.random(photons) < tail
     clicks[late] += rng.exponential(300.0, late.sum())
     clicks = np.append(clicks, rng.uniform(0.0, 12_000.0, background))
@@ -29,15 +30,28 @@ def measured(counts, bin_ps=10, **changes):
     return measure_irf(counts, bin_ps, **settings)
 
 
-def test_irf_width_pulls():
+@pytest.mark.parametrize(("fwhm_ps", "bin_ps"), [(200, 10), (71, 10), (200, 50)])
+def test_irf_width_pulls(fwhm_ps, bin_ps):
     rng = np.random.default_rng(41)
     pulls = []
     for _ in range(200):
-        irf = measured(response(rng))
-        assert 1.0 < irf.fwhm_err_ps < 6.0
-        pulls.append((irf.fwhm_ps - 200.0) / irf.fwhm_err_ps)
+        irf = measured(response(rng, fwhm_ps, 50_000, bin_ps=bin_ps), bin_ps=bin_ps)
+        assert 0.004 * fwhm_ps < irf.fwhm_err_ps < 0.03 * fwhm_ps
+        pulls.append((irf.fwhm_ps - fwhm_ps) / irf.fwhm_err_ps)
     assert abs(np.mean(pulls)) < 0.15
     assert abs(np.std(pulls, ddof=1) - 1.0) < 0.15
+
+
+def test_a_response_that_is_no_gaussian():
+    # Gaussian of 28 ps and exponential of 40 ps: width by direct search on the closed form
+    t = np.linspace(-100.0, 400.0, 100_001)
+    density = exponnorm.pdf(t, 40.0 / 12.0, scale=12.0)
+    wide = t[density > density.max() / 2]
+    rng = np.random.default_rng(48)
+    clicks = 3_000.0 + rng.normal(0, 12, 200_000) + rng.exponential(40.0, 200_000)
+    irf = measured(np.histogram(clicks, np.arange(0, 12_001, 4))[0], bin_ps=4)
+    assert irf.fwhm_ps == pytest.approx(np.ptp(wide), abs=4.0 * irf.fwhm_err_ps)
+    assert irf.fwhm_err_ps < 0.5
 
 
 def test_the_paper_s_irf_from_its_parts():

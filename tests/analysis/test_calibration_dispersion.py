@@ -10,11 +10,13 @@ from cryopl_bluesky.analysis.calibration import checks, dispersion
 from cryopl_bluesky.analysis.calibration.dispersion import (
     DispersionSetup,
     check_axis,
+    check_calibration,
     check_known_lines,
     check_pair,
     check_slope,
     diagnose_ratio,
 )
+from cryopl_bluesky.analysis.calibration.wavelength import MatchedLines, MeasuredLine, calibrate_wavelength
 from cryopl_bluesky.analysis.grating import CzernyTurner, bandwidth_nm, resolution_nm, slit_for_bandwidth_um
 from cryopl_bluesky.sim.kymera_optics import KymeraOptics
 
@@ -155,6 +157,16 @@ def test_a_mirrored_detector_is_not_flagged_but_a_poor_position_is():
     assert check_known_lines(mirrored, HG_NM, zyla_setup())[0].value < 2e-3
     pair = check_known_lines(seen_at(), HG_NM, zyla_setup(), position_err_px=20.0)[0]
     assert not pair.ok and "too large to judge" in pair.message
+
+
+def test_a_new_calibration_is_checked_as_a_whole():
+    lines = tuple(MeasuredLine(float(p), 0.02, 550.0, 6.0, 1e4) for p in seen_at())
+    calibration = calibrate_wavelength(MatchedLines(lines, HG_NM), columns=2048, degree=1)
+    right = check_calibration(calibration, zyla_setup())
+    assert results(right) == {"known pair": True, "cos(beta)": True, "geometry": True, "second order": True}
+    assert results(check_calibration(calibration, zyla_setup(500))) == {
+        "known pair": False, "cos(beta)": False, "geometry": False, "second order": True,
+    }  # fmt: skip
 
 
 def test_refusals():

@@ -1,6 +1,7 @@
 """Excitation spot and bead scale: recovery of simulated images, photon by photon."""
 
 import doctest
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +11,10 @@ from cryopl_bluesky.analysis.calibration import spot as spot_module
 from cryopl_bluesky.analysis.calibration.scale import disc_profile, fit_bead, scale_from_beads, scale_relative_error
 from cryopl_bluesky.analysis.calibration.spot import compare_with_calculated, fit_spot
 from cryopl_bluesky.analysis.optics import gaussian_fwhm_um
+from cryopl_bluesky.clock import SystemClock
+from cryopl_bluesky.sim.bench import Bench, LaserState, OpticsState
+from cryopl_bluesky.sim.sample import Sample
+from cryopl_bluesky.sim.scene import SceneRenderer
 
 READ_NOISE_E = 1.5
 
@@ -73,6 +78,19 @@ def test_the_paper_s_spot_is_recovered_within_one_percent(fringes):
     assert fit.residual_rms == pytest.approx(0.1 * 0.52 / 2**0.5 if fringes else 0.0, abs=0.02)
 
 
+def test_the_virtual_lab_s_spot_on_a_dye_film():
+    """Its optics know nothing of this fit: 16.5 x 18 um with 10 % interference structure, as in the publication."""
+    sample = Sample.named("rhodamine_6g")
+    laser = LaserState(mode="pulsed", repetition_rate_Hz=2.5e6, power_uW=sample.reference_power_uW)
+    optics = OpticsState(shutter_open=True, l1_in=True, relay_magnification=1.0, lines_per_mm=0.0,
+                         entrance_slit_um=15_000.0)
+    bench = Bench(SystemClock(), sample, SimpleNamespace(sample_K=294.0, advance_to=lambda now_s: None), laser, optics)
+    light = SceneRenderer(bench).photons_per_s().astype(float)
+    image, variance = exposed(light * 300.0 / light.max(), np.random.default_rng(26))
+    fit = fit_spot(image, 62.183, variance=variance)
+    assert (fit.diameter_x_um, fit.diameter_y_um) == pytest.approx((16.5, 18.0), rel=0.01)
+
+
 def test_measured_beside_calculated_spot():
     x, y = (compare_with_calculated(d, 0.11, 13.732) for d in (16.5, 18.0))
     assert (x.ratio, y.ratio) == pytest.approx((1.20, 1.31), abs=0.005)
@@ -114,6 +132,8 @@ def test_bad_spots_are_refused():
         fit_spot(flat, 1000.0, variance=np.zeros((40, 40)))
     with pytest.raises(AnalysisError, match="scale_rel_err"):
         fit_spot(flat, 1000.0, scale_rel_err=-0.1)
+    with pytest.raises(AnalysisError, match="exclude leaves"):
+        fit_spot(gaussian_spot(40, 1.0, 18.0, 14.0, 20.0), 1000.0, exclude=np.arange(1600).reshape(40, 40) > 10)
     narrow = np.zeros((40, 40))
     narrow[20, 20] = 1e4
     with pytest.raises(FitError):

@@ -17,7 +17,15 @@ from __future__ import annotations
 
 from .checks import Check
 from .dark import DarkFrames, DarkRate, dark_frames, spad_dark_rates
-from .dispersion import DispersionSetup, check_axis, check_known_lines, check_pair, check_slope, diagnose_ratio
+from .dispersion import (
+    DispersionSetup,
+    check_axis,
+    check_calibration,
+    check_known_lines,
+    check_pair,
+    check_slope,
+    diagnose_ratio,
+)
 from .irf import Irf, measure_irf
 from .power import Power, PowerCurve, power_curve
 from .scale import LengthScale, scale_from_beads, scale_relative_error
@@ -38,6 +46,7 @@ __all__ = [
     "WavelengthCalibration",
     "calibrate_wavelength",
     "check_axis",
+    "check_calibration",
     "check_known_lines",
     "check_pair",
     "check_slope",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.stats import chi2
 
 from .._checks import AnalysisError, Floats, finite_array, positive
 from ..g2 import garwood
@@ -83,10 +84,8 @@ def dark_frames(frames_adu: ArrayLike, *, hot_sigmas: float = HOT_SIGMAS) -> Dar
     spread = 1.4826 * float(np.median(np.abs(mean - offset)))
     notes = []
     if n > 1:
-        # The median of a chi distribution of n - 1 degrees of freedom lies below its rms: put it right.
-        pixels = stack.std(axis=0, ddof=1)
-        freedom = n - 1
-        noise = float(np.median(pixels)) / np.sqrt((1.0 - 2.0 / (9.0 * freedom)) ** 3)
+        # The median of a chi square of n - 1 degrees of freedom lies below its mean.
+        noise = float(np.sqrt(np.median(stack.var(axis=0, ddof=1)) * (n - 1) / chi2.ppf(0.5, n - 1)))
     else:
         noise = spread
         notes.append("one frame: the read noise holds the pixels' own offsets; take 10 frames or more")

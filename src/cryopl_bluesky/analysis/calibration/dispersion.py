@@ -16,7 +16,8 @@ from numpy.typing import ArrayLike
 
 from .._checks import AnalysisError, Floats, finite_array, positive
 from ..grating import CzernyTurner, groove_nm
-from .checks import Check
+from .checks import Check, check_second_order
+from .wavelength import WavelengthCalibration
 
 FOCAL_LENGTHS_MM = (193.0, 328.0, 500.0, 750.0)
 GROOVES_PER_MM = (150.0, 300.0, 600.0, 1200.0, 1800.0, 2400.0)
@@ -155,6 +156,23 @@ def check_axis(axis_nm: ArrayLike, setup: DispersionSetup) -> tuple[Check, Check
     middle = axis.size // 2 - 1
     slope = abs(float(axis[middle + 1] - axis[middle - 1])) / (2.0 * setup.pixel_um * setup.binning * 1e-3)
     return check_slope(slope, setup)
+
+
+def check_calibration(calibration: WavelengthCalibration, setup: DispersionSetup) -> tuple[Check, ...]:
+    """All checks of a new wavelength calibration: to be stored and shown with it.
+
+    Args:
+        calibration: From `calibrate_wavelength`.
+        setup: What the configuration says of spectrograph and detector.
+
+    Returns:
+        "known pair" (with two lines or more: the configured geometry against the lines), "cos(beta)" and "geometry" of
+        the calibrated axis, and "second order".
+    """
+    pair: tuple[Check, ...] = ()
+    if calibration.reference_nm.size > 1:
+        pair = check_known_lines(calibration.position_px, calibration.reference_nm, setup)[:1]
+    return (*pair, *check_axis(calibration.axis_nm, setup), check_second_order(float(calibration.axis_nm.max())))
 
 
 def diagnose_ratio(ratio: float, setup: DispersionSetup, tolerance: float = PAIR_LIMIT) -> tuple[str, ...]:

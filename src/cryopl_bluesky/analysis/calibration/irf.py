@@ -19,10 +19,15 @@ from scipy.ndimage import uniform_filter1d
 from .._checks import AnalysisError, FitError, Floats, count_array, positive
 from .._poisson_fit import fit_poisson
 from ..counting import SPAD_DEAD_TIME_NS, check_count_rates
+from ..units import FWHM_PER_SIGMA
 
 FEWEST_COUNTS = 1000
-FEWEST_BINS = 6
+FEWEST_BINS = 4
 """Bins within the FWHM below which it is only known to a bin."""
+CORE_FROM = 0.2
+"""The FWHM is fitted to what is above this part of the height."""
+MANY_BINS = 24
+"""Bins in that part from which a polynomial of degree 6 is used, else 4."""
 PLATEAU_FROM, PLATEAU_BINS = 200, 3
 """So many bins with exactly the highest count, from this count on, do not happen by chance."""
 NOT_BACKGROUND = 3.0
@@ -46,6 +51,7 @@ class Irf:
         background_per_bin: What was subtracted.
         photons: Counts in the window above the background.
         window: First bin and one past the last bin that were kept.
+        method: How the FWHM was found.
         notes: What a reader must know: pile-up, saturation, bins too wide.
     """
 
@@ -60,6 +66,7 @@ class Irf:
     background_per_bin: float
     photons: float
     window: tuple[int, int]
+    method: str
     notes: tuple[str, ...] = ()
 
 
@@ -118,12 +125,14 @@ def measure_irf(
     )]  # fmt: skip
     if right - left >= FEWEST_BINS:
         peak_bin, fwhm, error = _width(n, background, top, left, right)
+        method = f"Poisson fit of ln(counts) above {CORE_FROM:g} of the height, bin width removed"
     else:
         peak_bin, fwhm, error = float(top) + 0.5, *_coarse_width(n - background, top)
+        method = "straight lines between bins"
         notes.append(f"the FWHM holds {right - left} bins only: known to a bin; record finer bins")
     return Irf(
         kept, dt, fwhm * dt, error * dt, spad, positive("repetition_rate_Hz", repetition_rate_Hz), intensity,
-        peak_bin * dt, background, float(kept.sum()), (first, last), tuple(notes),
+        peak_bin * dt, background, float(kept.sum()), (first, last), method, tuple(notes),
     )  # fmt: skip
 
 
@@ -155,69 +164,63 @@ def _window(n: Floats, background: float, top: int, left: int, right: int) -> tu
 
 
 def _width(n: Floats, background: float, top: int, left: int, right: int) -> tuple[float, float, float]:
-    """Top, FWHM and its error in bins, by the Poisson likelihood of a parabola in ln(counts) at top and flanks.
+    """Top, FWHM and its error in bins: Poisson likelihood of a polynomial in ln(counts), upper part of the pulse.
 
-    The three pieces share no bin, so that their errors are independent; between a quarter and three quarters of the
-    height any smooth pulse is such a parabola.
+    The bin's own width is removed in quadrature from the FWHM.
     """
     smooth = uniform_filter1d(n, max(1, (right - left) // 5)) - background
-    level = smooth / smooth[top]
-    high = np.flatnonzero(level[left:right] > 0.75) + left
-    start, stop = int(high[0]), int(high[-1]) + 1
-    low = np.flatnonzero(level < 0.25)
-    rise = int(low[low < top][-1]) + 1
-    fall = int(low[low > top][0])
-    peak, (height, height_var) = _top(n, background, slice(start, stop))
-    crossings = [
-        _crossing(n, background, piece, height - np.log(2.0)) for piece in (slice(rise, start), slice(stop, fall))
-    ]
-    (x_left, slope_left, var_left), (x_right, slope_right, var_right) = crossings
-    # Both crossings move with the height of the top: that part of their errors is common.
-    common = (1.0 / slope_right - 1.0 / slope_left) ** 2 * height_var
-    error = np.sqrt(common + var_left / slope_left**2 + var_right / slope_right**2)
-    return peak, x_right - x_left, float(error)
-
-
-def _parabola(n: Floats, background: float, piece: slice) -> tuple[Floats, Floats, float, float]:
-    """Poisson fit of background + exp(c0 + c1 u + c2 u^2), u = (bin - centre)/half width."""
-    k = np.arange(piece.start, piece.stop) + 0.5
-    if k.size < 2:
-        raise FitError("A flank of the pulse holds less than two bins; record finer bins.")
-    centre, half = float(k.mean()), max(float(np.ptp(k)) / 2.0, 0.5)
-    powers = np.vander((k - centre) / half, 3 if k.size > 4 else 2, increasing=True)
-    counts = n[piece]
-    start = np.linalg.lstsq(powers, np.log(np.maximum(counts - background, 0.5)), rcond=None)[0]
+    low = np.flatnonzero(smooth < CORE_FROM * smooth[top])
+    first, last = int(low[low < top][-1]) + 1, int(low[low > top][0])
+    degree = 6 if last - first >= MANY_BINS else 4
+    u = 2.0 * (np.arange(first, last) + 0.5 - first) / (last - first) - 1.0
+    powers = np.vander(u, degree + 1, increasing=True)
+    logs = np.log(np.maximum(n[first:last] - background, 0.5))
+    start = np.asarray(np.linalg.lstsq(powers, logs, rcond=None)[0], dtype=np.float64)
 
     def model(theta: Floats) -> tuple[Floats, Floats]:
         light = np.exp(np.clip(powers @ theta, -30.0, 40.0))
         return background + light, light[:, None] * powers
 
     wide = np.full(start.size, np.inf)
-    fit = fit_poisson(counts, model, start, free=np.ones(start.size, bool), lower=-wide, upper=wide)
-    return fit.theta, fit.covariance, centre, half
+    fit = fit_poisson(n[first:last], model, start, free=np.ones(start.size, bool), lower=-wide, upper=wide)
+    peak, edges = _half_points(fit.theta)
+    slopes = np.polynomial.Polynomial(fit.theta).deriv()(edges)
+    # A crossing moves by (change of ln(top) - change of ln(counts) there) / slope.
+    moved = (_powers(peak, degree)[:, None] - np.stack([_powers(edge, degree) for edge in edges], axis=1)) / slopes
+    gradient = moved[:, 1] - moved[:, 0]
+    bins = (last - first) / 2.0
+    fwhm, error = float(np.ptp(edges)) * bins, float(np.sqrt(gradient @ fit.covariance @ gradient)) * bins
+    narrow = float(np.sqrt(fwhm**2 - FWHM_PER_SIGMA**2 / 12.0))
+    return first + (peak + 1.0) * bins, narrow, error * fwhm / narrow
 
 
-def _top(n: Floats, background: float, piece: slice) -> tuple[float, tuple[float, float]]:
-    """Place of the top, ln of its height and the variance of that."""
-    theta, covariance, centre, half = _parabola(n, background, piece)
-    if theta.size < 3 or not theta[2] < 0:
+def _powers(u: float, degree: int) -> Floats:
+    return np.asarray(u ** np.arange(degree + 1), dtype=np.float64)
+
+
+def _half_points(theta: Floats) -> tuple[float, Floats]:
+    """Top and the two half-maximum points of exp(polynomial) within -1 to 1.
+
+    Raises:
+        FitError: No top, or a side that does not come down to a half.
+    """
+    pulse = np.polynomial.Polynomial(theta)
+    tops = _real_roots(pulse.deriv())
+    heights = pulse(tops)
+    if tops.size == 0:
         raise FitError("The pulse has no rounded top; is it saturated, or are the bins too wide?")
-    u = float(np.clip(-theta[1] / (2.0 * theta[2]), -1.0, 1.0))
-    powers = np.array([1.0, u, u * u])
-    return centre + u * half, (float(powers @ theta), float(powers @ covariance @ powers))
+    peak, height = float(tops[np.argmax(heights)]), float(heights.max())
+    crossings = _real_roots(pulse - (height - np.log(2.0)))
+    before, after = crossings[crossings < peak], crossings[crossings > peak]
+    if before.size == 0 or after.size == 0:
+        raise FitError("A flank of the pulse does not come down to half of its height; is there a second pulse?")
+    return peak, np.array([before.max(), after.min()])
 
 
-def _crossing(n: Floats, background: float, piece: slice, level: float) -> tuple[float, float, float]:
-    """Where a flank crosses `level` (ln of counts), its slope there per bin, and the variance of ln(counts) there."""
-    theta, covariance, centre, half = _parabola(n, background, piece)
-    roots = np.polynomial.Polynomial([theta[0] - level, *theta[1:]]).roots()
-    real = np.real(roots[np.abs(np.imag(roots)) < 1e-9])
-    if real.size == 0 or not np.abs(real).min() < 3.0:
-        raise FitError("A flank of the pulse does not cross half of its height; is there a second pulse?")
-    u = float(real[np.argmin(np.abs(real))])
-    powers = u ** np.arange(theta.size)
-    slope = float((np.arange(1, theta.size) * theta[1:] * u ** np.arange(theta.size - 1)).sum()) / half
-    return centre + u * half, slope, float(powers @ covariance @ powers)
+def _real_roots(polynomial: np.polynomial.Polynomial) -> Floats:
+    roots = np.asarray(polynomial.roots(), dtype=np.complex128)
+    real = roots.real[np.abs(roots.imag) < 1e-9]
+    return np.sort(real[np.abs(real) <= 1.0])
 
 
 def _coarse_width(n: Floats, top: int) -> tuple[float, float]:

@@ -8,12 +8,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.signal import find_peaks, peak_widths
 
-from .._checks import AnalysisError, FitError, Floats, finite_array, positive, same_shape
+from .._checks import AnalysisError, FitError, Floats, count_array, finite_array, positive, same_shape
 from .._line_fit import LineFit, fit_line
 from ..units import FWHM_PER_SIGMA, HC_EV_NM
 
 FEWEST_PIXELS = 12
 """Pixels of the window of a line: four parameters and enough background to tell it from the line."""
+NEIGHBOUR_PART = 0.01
+"""Part of a line's height that a neighbour may add at the edge of its window."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ def find_lines(
     """
     axis, values = finite_array("axis_nm", axis_nm, 1), finite_array("counts", counts, 1)
     same_shape("axis_nm", axis, "counts", values)
-    spread = None if variance is None else finite_array("variance", variance, 1)
+    spread = None if variance is None else count_array("variance", variance)
     if spread is not None:
         same_shape("counts", values, "variance", spread)
     bad = np.zeros(values.size, bool) if exclude is None else np.asarray(exclude, bool)
@@ -87,13 +89,13 @@ def find_lines(
     if peaks.size == 0:
         raise AnalysisError(f"counts has no peak above {min_snr:g} times its noise; expose longer, or open the lamp.")
     peaks = _separate(peaks, prominences, peak_widths(values, peaks)[0])
-    widths = peak_widths(values, peaks)[0]
+    widths, heights = peak_widths(values, peaks)[0], values[peaks] - np.median(values)
     found: list[MeasuredLine] = []
     refused: list[str] = []
-    for number, (peak, width) in enumerate(zip(peaks, widths, strict=True)):
-        window = _window(number, peaks, float(width), values.size)
+    for number, peak in enumerate(peaks):
         try:
-            found.append(_fit(axis, values, spread, bad, window, int(peak)))
+            window = _window(number, peaks, heights, widths, values.size)
+            found.append(_fit(axis, values, spread, bad, window, int(peak), float(widths[number])))
         except AnalysisError as error:
             refused.append(f"peak at column {peak} ({axis[peak]:.2f} nm): {error}")
     return LineSearch(tuple(found), tuple(refused))
@@ -117,19 +119,30 @@ def _separate(peaks: NDArray[np.intp], prominences: Floats, widths: Floats) -> N
     return np.sort(peaks[kept])
 
 
-def _window(number: int, peaks: NDArray[np.intp], width: float, columns: int) -> slice:
-    """Columns about a line: four widths on either side, but not past half way to its neighbours."""
-    reach = int(np.ceil(max(4.0 * width, FEWEST_PIXELS / 2)))
-    low, high = max(0, int(peaks[number]) - reach), min(columns, int(peaks[number]) + reach + 1)
-    if number > 0:
-        low = max(low, int(peaks[number - 1] + peaks[number]) // 2)
-    if number + 1 < peaks.size:
-        high = min(high, int(peaks[number] + peaks[number + 1] + 1) // 2)
-    return slice(low, high)
+def _window(number: int, peaks: NDArray[np.intp], heights: Floats, widths: Floats, columns: int) -> slice:
+    """Columns about a line: four widths on either side, but no neighbour may add more than 1 % of the line's height.
+
+    Raises:
+        AnalysisError: A neighbour is so near that too little of the line is left.
+    """
+    peak, width = int(peaks[number]), float(widths[number])
+    reach = max(4.0 * width, FEWEST_PIXELS / 2)
+    low, high = peak - reach, peak + reach
+    for other in (number - 1, number + 1):
+        if not 0 <= other < peaks.size:
+            continue
+        # Where the neighbour, a Gaussian, has fallen to 1 % of this line's height.
+        ratio = max(float(heights[other] / heights[number]) / NEIGHBOUR_PART, 1.0)
+        away = float(widths[other]) * np.sqrt(np.log(ratio) / (4.0 * np.log(2.0)))
+        edge = peaks[other] + (away if other < number else -away)
+        if abs(edge - peak) < 1.2 * width or (edge > peak) != (other > number):
+            raise AnalysisError(f"a neighbour at column {peaks[other]} is too near; narrow the slit, or leave it out")
+        low, high = (max(low, edge), high) if other < number else (low, min(high, edge))
+    return slice(max(0, int(np.ceil(low))), min(columns, int(high) + 1))
 
 
 def _fit(
-    axis: Floats, values: Floats, spread: Floats | None, bad: NDArray[np.bool_], window: slice, peak: int
+    axis: Floats, values: Floats, spread: Floats | None, bad: NDArray[np.bool_], window: slice, peak: int, width: float
 ) -> MeasuredLine:
     if window.stop - window.start < FEWEST_PIXELS:
         raise AnalysisError(f"only {window.stop - window.start} columns to its neighbours, {FEWEST_PIXELS} are needed")
@@ -138,7 +151,10 @@ def _fit(
     line = fit_line(
         axis[window], values[window], None if spread is None else spread[window], exclude=bad[window]
     )
-    return _measured(line, axis)
+    measured = _measured(line, axis)
+    if abs(measured.position_px - peak) > width + 1.0:
+        raise FitError(f"the fit ran away to column {measured.position_px:.1f}")
+    return measured
 
 
 def _measured(line: LineFit, axis: Floats) -> MeasuredLine:

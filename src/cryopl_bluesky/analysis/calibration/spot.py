@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import uniform_filter
 
 from .._checks import AnalysisError, FitError, Floats, finite_array, positive, same_shape
-from .._weighted_fit import WeightedFit, check_variance, fit_weighted
+from .._weighted_fit import Model, WeightedFit, check_variance, fit_weighted
 from ..optics import gaussian_fwhm_um
 
 PIXELS_ACROSS = 40
@@ -49,6 +49,7 @@ class SpotFit:
         residual_rms: Rms of data minus fit inside of the 1/e2 ellipse, over the amplitude.
         reduced_chi2: Per degree of freedom; None when the variance was unknown.
         error_scale: Factor already in the errors.
+        method: Model, weights, and the blocks of pixels that were summed.
         notes: What a reader must know.
     """
 
@@ -69,6 +70,7 @@ class SpotFit:
     residual_rms: float
     reduced_chi2: float | None
     error_scale: float
+    method: str
     notes: tuple[str, ...] = ()
 
     @property
@@ -115,7 +117,8 @@ def fit_spot(
         nm_per_px: Length at the sample of one pixel of this image (binning included).
         scale_rel_err: Relative error of `nm_per_px`.
         variance: Variance per pixel, (H, W), as `frame_to_electrons` gives it; None: errors from the residuals.
-        exclude: Pixels not to be fitted (saturated, defective, dirt), (H, W).
+        exclude: Pixels not to be fitted (saturated, defective, dirt), (H, W); where pixels are summed in blocks, a
+            block with one of them is left out.
 
     Raises:
         AnalysisError: Bad input.
@@ -169,6 +172,9 @@ def _chosen(
         return array[bounds[0], bounds[1]].reshape(rows, block, columns, block).mean(axis=(1, 3)).ravel()
 
     good = reduced(keep.astype(np.float64)) == 1.0
+    if good.sum() < 20:
+        raise AnalysisError(f"exclude leaves {good.sum()} whole blocks of {block} x {block} pixels of the spot, 20 are "
+                            "needed; exclude less, or replace the pixels before.")
     rows_px, columns_px = np.mgrid[0.0 : data.shape[0], 0.0 : data.shape[1]]
     y, x = reduced(rows_px)[good], reduced(columns_px)[good]
     # Sums of blocks keep the statistics of electrons: counts of a block are its sum.
@@ -177,7 +183,12 @@ def _chosen(
     return y, x, values, None if spread is None else reduced(spread)[good] * size
 
 
-def _model(x: Floats, y: Floats):
+def _model(x: Floats, y: Floats) -> Model:
+    """Parameters: x0, y0, a, b, c of exp(-(a dx^2 + 2 b dx dy + c dy^2)/2), height, background.
+
+    With widths and an angle instead of a, b, c the fit of a round spot would be singular.
+    """
+
     def model(theta: Floats) -> tuple[Floats, Floats]:
         x0, y0, a, b, c, height, background = theta
         dx, dy = x - x0, y - y0
@@ -241,6 +252,8 @@ def _result(
         residual_rms=rms,
         reduced_chi2=fit.reduced_chi2,
         error_scale=fit.error_scale,
+        method=f"rotated 2-D Gaussian + constant, {'even' if fit.reduced_chi2 is None else 'shot-noise'} weights, "
+        f"blocks of {block} x {block} pixels",
         notes=_notes(fit, rms, ratio, errors, (major, minor), shape),
     )
 
@@ -270,10 +283,10 @@ def _notes(
 ) -> tuple[str, ...]:
     notes = []
     if fit.reduced_chi2 is not None and fit.reduced_chi2 > NOTABLE_CHI2:
-        notes.append(f"reduced chi2 {fit.reduced_chi2:.1f}: not an exact Gaussian; errors scaled up")
+        notes.append(f"reduced chi2 {fit.reduced_chi2:.1f}: not an exact Gaussian (fringes, dirt); errors are scaled "
+                     "up, but neighbouring pixels err together: they remain lower limits")
     if rms > NOTABLE_RESIDUAL:
-        notes.append(f"residuals are {100 * rms:.0f} % of the height (fringes, dirt or noise): "
-                     "neighbouring pixels then err together, and the errors are too small")
+        notes.append(f"residuals are {100 * rms:.0f} % of the height: fringes, dirt or noise")
     if 1.0 - ratio < 3.0 * errors[3]:
         notes.append("round within its errors: the angle says nothing, and major and minor are drawn apart by noise")
     if diameters[0] > min(shape):
