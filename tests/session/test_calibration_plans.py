@@ -24,7 +24,7 @@ def test_what_cannot_be_measured_is_refused_before_anything_moves():
 
         night = estimate_series(ins, series_steps(ins, [300.0], [
             {"plan": "irf", "duration_s": 30.0}, {"plan": "decay"},
-            {"plan": "wavelength_lines", "lines_nm": [546.075], "exposure_s": 1.0},
+            {"plan": "wavelength_lines", "lines_nm": [546.0735], "exposure_s": 1.0},
             {"plan": "laser_power", "intensities_permille": [400.0, 500.0]},
         ]), SettleEstimate(ins.cryostat.settle_rules, []), 300.0, 1e4)
         irf, decay, lines, power = night

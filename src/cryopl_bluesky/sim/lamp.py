@@ -1,7 +1,7 @@
 """A spectral lamp on the sample plane: even light at a few wavelengths, whatever the laser does.
 
-Wavelengths in air, NIST Atomic Spectra Database (Hg, Ne); 543.365 nm is the green helium-neon laser. How bright the
-lines are is a choice of the virtual lab.
+Wavelengths in air, NIST Handbook of Basic Atomic Spectroscopic Data (Hg, Ne); 543.365 nm is the green helium-neon
+laser. How bright the lines are is a choice of the virtual lab.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from cryopl_bluesky.sim.light_path import (
 )
 
 LAMPS: dict[str, tuple[tuple[float, float], ...]] = {
-    "Hg": ((435.8335, 0.8), (546.0750, 1.0), (576.9610, 0.3), (579.0670, 0.3)),
+    "Hg": ((435.8328, 0.8), (546.0735, 1.0), (576.9598, 0.3), (579.0663, 0.3)),
     "Ne": ((585.2488, 1.0), (588.1895, 0.3), (594.4834, 0.4), (614.3063, 0.7), (640.2248, 1.0)),
     "HeNe": ((543.365, 1.0),),
 }
