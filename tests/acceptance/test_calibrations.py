@@ -243,6 +243,7 @@ def measure(session: Session, recorder: Recorder, **arguments) -> dict:
 
 def test_a_measurement_names_its_calibrations_and_says_what_is_wrong_with_them_once(session, recorder, capsys):
     session.RE(plans.laser_power(session.instruments, [400.0, 600.0], readings_uW=[0.5, 7.0]))
+    session.RE(plans.spot(session.instruments, exposure_s=0.03))
     (dark_uid,) = session.RE(plans.dark(session.instruments, exposure_s=0.03, frames=1))
     (scale_uid,) = session.RE(plans.scale(session.instruments, exposure_s=0.03))
     first = measure(session, recorder, exposure_s=0.03)
@@ -259,6 +260,10 @@ def test_a_measurement_names_its_calibrations_and_says_what_is_wrong_with_them_o
     again = measure(session, recorder, exposure_s=0.04, intensity_permille=300.0)
     assert again["calibration_warnings"] == other["calibration_warnings"]
     assert "calibration" not in capsys.readouterr().out
+
+    session.calibrations()
+    lines = [line for line in capsys.readouterr().out.splitlines() if scale_uid[:8] in line]
+    assert len(lines) == 1 and lines[0].split()[:2] == ["scale", str(len(session.provenance.known("scale")))]
 
     # the next session finds the same ones in the catalog
     assert session.feeder.wait_until_delivered(30)
@@ -279,7 +284,7 @@ def test_a_failed_calibration_is_none(session, recorder):
 
 
 def test_a_result_of_a_session_is_numbered_and_delivered(session):
-    source = session.provenance.known("scale")[0].uid
+    (source,) = session.RE(plans.dark(session.instruments, exposure_s=0.03, frames=1))
     uid = session.store_result("scale", {"nm_per_px": 62.2, "nm_per_px_err": 6.8}, [source])
     assert session.feeder.wait_until_delivered(30)
     start = find_run(session.cat, "last").metadata["start"]

@@ -141,6 +141,15 @@ class Session:
         print(text, flush=True)
         log.info(text)
 
+    def calibrations(self) -> None:
+        """Print the calibrations that this session knows, by kind, newest first."""
+        from rich.console import Console
+
+        from cryopl_bluesky.catalog.calibrations import KINDS
+        from cryopl_bluesky.session.tables import calibrations_table
+
+        Console().print(calibrations_table([run for kind in KINDS for run in self.provenance.known(kind)]))
+
     def store_result(
         self, analysis: str, result: Any, sources: Sequence[str], md: Mapping[str, Any] | None = None
     ) -> str:
