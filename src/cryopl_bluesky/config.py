@@ -323,8 +323,8 @@ class NotifySettings(Settings):
     Attributes:
         urls: services as apprise writes them, for example "mailtos://user:password@example.org"; they are neither
             logged nor recorded.
-        events: what they are told of: "start" of a night, "trip" of the SPADs' guard, "disk" short of room,
-            "failure" of a night, "done" with its picture.
+        events: what they are told of: "start" of a night, "trip" of the SPADs' guard or of an interlock, "disk" short
+            of room, "failure" of a night, "done" with its picture.
         timeout_s: longest wait for the services at the end of a session.
     """
 

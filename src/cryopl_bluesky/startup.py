@@ -12,4 +12,6 @@ from cryopl_bluesky.session import Session
 session = Session(
     load_profile(os.environ.get("CRYOPL_PROFILE", "sim")), os.environ.get("CRYOPL_DATA", "cryopl-data")
 )
+for report in session.guard_reports:
+    print(report, flush=True)
 globals().update(session.namespace())

@@ -83,7 +83,7 @@ def test_killed_in_the_middle_of_g2_and_safe_within_2_s_and_told_once(tmp_path, 
 
     # That session ended in order: its guard has gone without a report of its own, and there is nothing more to tell.
     assert not guards_of(data)
-    assert [list(line) for line in reports_of(data)] == [list(report), ["told", "time_s"]]
+    assert [list(line) for line in reports_of(data)] == [list(report), ["opens"], ["told", "time_s"]]
     assert (data / "guard.log").read_text().count("\n") == 1
 
 
@@ -154,3 +154,25 @@ def test_ctrl_c_at_the_prompt_does_not_reach_the_guard(tmp_path, environment):
     process.communicate("\n", timeout=30)
     assert not guards_of(tmp_path)
     assert reports_of(tmp_path) == []
+
+
+def test_a_laser_that_was_unplugged_at_the_end_is_locked_when_it_is_back(tmp_path, environment):
+    """The session cannot lock it, says so, and hands it over."""
+    data = tmp_path / "data"
+    script = f"""
+        from bluesky import plan_stubs as bps
+        from cryopl_bluesky.config import load_profile
+        from cryopl_bluesky.session import Session
+
+        session = Session(load_profile("sim"), {str(data)!r})
+        session.RE(bps.mv(session.instruments.laser.emission, "on"))
+        session.lab.bench.set_fault("laser.unplugged")
+        session.close()
+    """
+    ended = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], env=environment, text=True,
+                           capture_output=True, timeout=120)
+    assert "NOT SAFE: laser could not be made safe" in ended.stdout, ended.stdout + ended.stderr
+    until(lambda: dark(data), 10)  # plugged in: the fault belonged to the bench of that process
+    until(lambda: reports_of(data), 10)
+    (report,) = reports_of(data)
+    assert report["cause"] == "it ended and could not make them safe itself" and report["problems"] == []

@@ -203,6 +203,8 @@ class SpectrographDriver:
     def axis_nm(self):
         if self._nm == 0 or self._turret == 1:
             raise InstrumentError("spectrograph", "no calibration")
+        if "axis" in self.failing:
+            raise InstrumentError("spectrograph", "axis failed")
         step_nm = 18.0 / self.gratings()[self._turret - 1].lines_per_mm
         return self._nm + step_nm * (np.arange(2048) - 1023)
 

@@ -107,6 +107,18 @@ def test_a_failed_move_leaves_no_axis_behind(spectrograph, driver):
     assert axis(spectrograph)[1023] == 600.0
 
 
+def test_a_move_whose_axis_cannot_be_read_is_done_all_the_same(spectrograph, driver):
+    """The safe port above all: only what needs the axis fails, with the reason."""
+    driver.failing.add("axis")
+    spectrograph.port.set("camera").wait(5)
+    assert spectrograph.port.get() == driver.port() == "camera"
+    with pytest.raises(InstrumentError, match="there is no wavelength axis: axis failed"):
+        spectrograph.wavelength_axis.read()
+    driver.failing.clear()
+    spectrograph.centre_wavelength_nm.set(500).wait(5)
+    assert axis(spectrograph)[1023] == 500.0
+
+
 def test_slits_keep_their_read_back_even_at_the_limit(spectrograph):
     spectrograph.entrance_slit_um.set(2500).wait(5)
     assert spectrograph.entrance_slit_um.get() == 2500.0001

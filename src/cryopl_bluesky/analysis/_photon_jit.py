@@ -1,4 +1,4 @@
-"""What the compiled photon kernels share: array types, the decorator, three machine instructions."""
+"""What the compiled photon kernels share: array types, the decorator, four machine instructions."""
 
 from __future__ import annotations
 
@@ -36,6 +36,13 @@ def _float_of_bits(typing, bits):
     return types.float64(types.int64), generate
 
 
+def _trailing_zeros(typing, number):
+    def generate(context, builder, signature, values):
+        return builder.cttz(values[0], ir.IntType(1)(1))  # 1: the result for 0 may be anything
+
+    return types.uint64(types.uint64), generate
+
+
 def _prefetch(typing, array, index):
     def generate(context, builder, signature, values):
         data = context.make_array(signature.args[0])(context, builder, values[0]).data
@@ -53,6 +60,9 @@ high_product: Any = intrinsic(_high_product)
 
 float_of_bits: Any = intrinsic(_float_of_bits)
 """The float64 that has the bits of an int64."""
+
+trailing_zeros: Any = intrinsic(_trailing_zeros)
+"""Position of the lowest bit that is set in a uint64, which must not be 0."""
 
 prefetch: Any = intrinsic(_prefetch)
 """Fetch the cache line of an element; the element need not exist."""

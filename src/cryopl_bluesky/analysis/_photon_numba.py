@@ -12,7 +12,20 @@ from functools import lru_cache
 import numpy as np
 from numba import njit, types
 
-from ._photon_jit import Bytes, Integers, Times, byte, flag, high_product, kernel, nothing, unsigned, whole
+from ._photon_jit import (
+    Bytes,
+    Integers,
+    Times,
+    byte,
+    flag,
+    high_product,
+    kernel,
+    nothing,
+    prefetch,
+    trailing_zeros,
+    unsigned,
+    whole,
+)
 from ._photon_numba_phases import add_phases, add_rates, elapsed, in_gate
 
 __all__ = ["BLOCK", "add_pairs", "add_phases", "add_rates", "elapsed", "in_gate", "in_order", "only"]
@@ -68,6 +81,37 @@ def _bin(delay, lowest, magic, shift, outside):
 _BINNING = (whole, unsigned, unsigned, Integers)
 
 
+@njit(inline="always")
+def _mark_near(times, reach, marks):
+    """Set the mark of every tag whose successor is within reach, and say whether the times never decrease."""
+    marks[:] = 0
+    gaps = np.int64(0)
+    for i in range(min(_NEAR_BLOCK, len(times) - 1)):
+        gap = times[i + 1] - times[i]
+        marks[i] = gap <= reach
+        gaps |= gap
+    return gaps >= 0
+
+
+@njit(inline="always")
+def _word_of_marks(words, number):
+    """64 marks as the bits of a number; the product moves the lowest bits of 8 bytes into its highest byte."""
+    word = np.uint64(0)
+    for byte_number in range(8):
+        eight = (words[8 * number + byte_number] * np.uint64(0x0102040810204080)) >> np.uint64(56)
+        word |= eight << np.uint64(8 * byte_number)
+    return word
+
+
+@njit(inline="always")
+def _prefetch_next_block(times, channels, number):
+    """Ask for the tags one block ahead of 64 tags: their transfer then overlaps with counting."""
+    first = _NEAR_BLOCK + 64 * number
+    for line in range(8):
+        prefetch(times, first + 8 * line)
+    prefetch(channels, first)
+
+
 @kernel(flag, Times, Bytes, byte, byte, whole, *_BINNING)
 def _near_pairs(times, channels, differ, later, reach, lowest, magic, shift, counts):
     """Pairs along the merged stream, lag by lag, of the tags that still have a partner within reach.
@@ -77,30 +121,41 @@ def _near_pairs(times, channels, differ, later, reach, lowest, magic, shift, cou
     """
     outside, one = np.uint64(len(counts) - 1), np.uint64(1)
     near, delays = np.empty(_NEAR_BLOCK + 1, np.uint16), np.empty(_NEAR_BLOCK + 1, np.int64)
+    marks = np.empty(_NEAR_BLOCK, np.uint8)
+    words = marks.view(np.uint64)
     for begin in range(0, len(times) - 1, _NEAR_BLOCK):
         t, c = times[begin:], channels[begin:]
-        n, found, gaps = np.uint64(len(t)), np.uint64(0), np.int64(0)
-        for i in range(min(_NEAR_BLOCK, len(t) - 1)):
-            near[found] = i
-            found += np.uint64(t[i + 1] - t[i] <= reach)
-            gaps |= t[i + 1] - t[i]
-        if gaps < 0:
+        if not _mark_near(t, reach, marks):
             return False
-        lag = one
-        while found:
-            pairs, still_near = np.uint64(0), np.uint64(0)
-            for k in range(found):
+        # Lag 1 straight from the marks, further lags from the list of tags that go on: a function for the lines
+        # which both have in common would cost two reference counts per pair.
+        n, lag, pairs, found = np.uint64(len(t)), one, np.uint64(0), np.uint64(0)
+        for number in range(_NEAR_BLOCK // 64):
+            _prefetch_next_block(t, c, number)
+            word = _word_of_marks(words, number)
+            while word:
+                i = np.uint64(64 * number) + trailing_zeros(word)
+                word &= word - one
+                j = i + one
+                delays[pairs] = t[j] - t[i] if c[j] == later else t[i] - t[j]
+                pairs += np.uint64((c[i] ^ c[j]) == differ)
+                near[found] = i
+                if j + one < n:
+                    found += np.uint64(t[j + one] - t[i] <= reach)
+        while True:
+            for k in range(pairs):
+                counts[_bin(delays[k], lowest, magic, shift, outside)] += 1
+            if not found:
+                break
+            nearer, lag, pairs, found = found, lag + one, np.uint64(0), np.uint64(0)
+            for k in range(nearer):
                 i = np.uint64(near[k])
                 j = i + lag
                 delays[pairs] = t[j] - t[i] if c[j] == later else t[i] - t[j]
                 pairs += np.uint64((c[i] ^ c[j]) == differ)
-                near[still_near] = near[k]
+                near[found] = near[k]
                 if j + one < n:
-                    still_near += np.uint64(t[j + one] - t[i] <= reach)
-            for k in range(pairs):
-                counts[_bin(delays[k], lowest, magic, shift, outside)] += 1
-            found = still_near
-            lag += one
+                    found += np.uint64(t[j + one] - t[i] <= reach)
     return True
 
 

@@ -13,12 +13,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ._checks import AnalysisError, Floats, count_array, finite_array, positive, same_shape
-from ._line_fit import LineFit, fit_line, pixel_edges
+from ._line_description import LineDescription, describe_line
+from ._line_fit import LineFit, fit_line
+from ._peak_numbers import voigt_fwhm
+from ._pixel_data import pixel_edges
+from .air import Medium, vacuum_axis_nm
 from .units import FWHM_PER_SIGMA, HC_EV_NM
 
 __all__ = [
     "Electrons",
     "EnergySpectrum",
+    "LineDescription",
     "LineFit",
     "Spectrum",
     "describe_line",
@@ -40,13 +45,28 @@ class Electrons:
 
     Attributes:
         electrons: Signal, (H, W); may be negative where there is only noise.
-        variance: Its variance, (H, W).
+        variance: Its variance, (H, W): shot noise of the signal, where that is positive, plus `noise`.
         saturated: True where the raw pixel reached the saturation level, (H, W).
+        noise: The part of the variance that is there without light (read noise, dark signal), (H, W). With it the
+            variance of sums is right: a variance clipped pixel by pixel is too large where it is dark (by 30 % for a
+            read noise of 1.3). None if only `variance` is known.
     """
 
     electrons: Floats
     variance: Floats
     saturated: NDArray[np.bool_]
+    noise: Floats | None = None
+
+    @property
+    def noise_without_light(self) -> Floats:
+        """`noise`, or what `variance` leaves for it, (H, W)."""
+        return self.variance - np.maximum(self.electrons, 0.0) if self.noise is None else self.noise
+
+    def variance_of_sum(self, rows: slice) -> Floats:
+        """Variance of the sum of the rows, (W,)."""
+        if self.noise is None:
+            return self.variance[rows].sum(axis=0)
+        return np.maximum(self.electrons[rows].sum(axis=0), 0.0) + self.noise[rows].sum(axis=0)
 
 
 def frame_to_electrons(
@@ -77,15 +97,23 @@ def frame_to_electrons(
     gain = positive("gain_e_per_adu", gain_e_per_adu, "It is in the camera's configuration of the run.")
     if not read_noise_e >= 0:
         raise AnalysisError(f"read_noise_e is {read_noise_e!r} but must be zero or more.")
-    shot = np.maximum(raw - offset_adu, 0.0) * gain
-    variance = shot + read_noise_e**2
+    noise = np.full(raw.shape, float(read_noise_e**2))
     reference: Floats | float = offset_adu
     if dark_adu is not None:
         reference = finite_array("dark_adu", dark_adu, 2)
         same_shape("frame_adu", raw, "dark_adu", reference)
-        dark_shot = np.maximum(reference - offset_adu, 0.0) * gain
-        variance = variance + (dark_shot + read_noise_e**2) / positive("dark_frames", dark_frames)
-    return Electrons((raw - reference) * gain, variance, raw >= saturation_adu)
+        averaged = positive("dark_frames", dark_frames)
+        dark_shot = _dark_shot_noise((reference - offset_adu) * gain, read_noise_e / np.sqrt(averaged))
+        noise = (noise + dark_shot) * (1.0 + 1.0 / averaged)
+    electrons = (raw - reference) * gain
+    return Electrons(electrons, np.maximum(electrons, 0.0) + noise, raw >= saturation_adu, noise)
+
+
+def _dark_shot_noise(dark_e: Floats, sigma_e: float) -> Floats:
+    """Dark signal per pixel: its own where it stands out of the noise of the dark frame, else the mean of the rest."""
+    outstanding = dark_e > np.median(dark_e) + 6.0 * sigma_e
+    typical = max(0.0, float(dark_e[~outstanding].mean()))
+    return np.where(outstanding, np.maximum(dark_e, 0.0), typical)
 
 
 def rows_at(position_um: ArrayLike, centre_um: float, half_width_rows: int) -> slice:
@@ -134,11 +162,11 @@ def sum_rows(frame: Electrons, rows: slice | None = None, background_rows: slice
         AnalysisError: A slice that selects nothing.
     """
     chosen = slice(None) if rows is None else rows
-    signal, variance = frame.electrons[chosen], frame.variance[chosen]
+    signal = frame.electrons[chosen]
     n = signal.shape[0]
     if n == 0:
         raise AnalysisError(f"rows {rows} selects no row of {frame.electrons.shape[0]}.")
-    counts, total_variance = signal.sum(axis=0), variance.sum(axis=0)
+    counts, total_variance = signal.sum(axis=0), frame.variance_of_sum(chosen)
     if background_rows is not None:
         dark = frame.electrons[background_rows]
         if dark.shape[0] == 0:
@@ -147,7 +175,7 @@ def sum_rows(frame: Electrons, rows: slice | None = None, background_rows: slice
             )
         scale = n / dark.shape[0]
         counts = counts - scale * dark.sum(axis=0)
-        total_variance = total_variance + scale**2 * frame.variance[background_rows].sum(axis=0)
+        total_variance = total_variance + scale**2 * frame.variance_of_sum(background_rows)
     return Spectrum(counts, total_variance, n, np.asarray(frame.saturated[chosen].any(axis=0)))
 
 
@@ -164,73 +192,45 @@ class EnergySpectrum:
         energy_eV: Pixel centres, (W,).
         density: Counts per eV, S_E = S_lambda hc/E^2, (W,).
         sigma: Standard error of `density`, (W,), or None if the variance is unknown.
+        wavelength_medium: What the wavelength axis held; energies are of vacuum only for "air" and "vacuum".
     """
 
     energy_eV: Floats
     density: Floats
     sigma: Floats | None
+    wavelength_medium: Medium = "air, not converted"
 
 
-def per_eV(wavelength_nm: ArrayLike, counts: ArrayLike, variance: ArrayLike | None = None) -> EnergySpectrum:
+def per_eV(
+    wavelength_nm: ArrayLike,
+    counts: ArrayLike,
+    variance: ArrayLike | None = None,
+    *,
+    wavelength_medium: Medium = "air, not converted",
+) -> EnergySpectrum:
     """Spectral density S_E = S_lambda hc/E^2; errors scale with the same factor.
+
+    Args:
+        wavelength_nm: Pixel centres, rising or falling, (W,).
+        counts: Counts per pixel, (W,).
+        variance: Variance per pixel, (W,), or None.
+        wavelength_medium: "air" converts the axis to vacuum first; "vacuum" says that it is.
 
     Raises:
         AnalysisError: Arrays that do not fit together or an axis that is not one.
     """
-    axis = finite_array("wavelength_nm", wavelength_nm, 1)
+    axis = vacuum_axis_nm(wavelength_nm, wavelength_medium)
     values = finite_array("counts", counts, 1)
     same_shape("wavelength_nm", axis, "counts", values)
     energy = HC_EV_NM / axis
-    factor = HC_EV_NM / energy**2 / np.abs(np.diff(pixel_edges(axis)))
+    factor = 1.0 / np.abs(np.diff(HC_EV_NM / pixel_edges(axis)))  # the Jacobian, exact for pixels of any width
     order = np.argsort(energy)
     sigma = None
     if variance is not None:
-        sigma = (np.sqrt(count_array("variance", variance)) * factor)[order]
-    return EnergySpectrum(energy[order], (values * factor)[order], sigma)
-
-
-@dataclass(frozen=True)
-class LineDescription:
-    """Model-free description of a line, from its density S_E.
-
-    Attributes:
-        maximum_eV: Top of the parabola through the highest (smoothed) point and its neighbours.
-        centroid_eV: First moment of the density above half maximum.
-        fwhm_eV: Distance of the outermost half-maximum crossings.
-    """
-
-    maximum_eV: float
-    centroid_eV: float
-    fwhm_eV: float
-
-
-def describe_line(wavelength_nm: ArrayLike, counts: ArrayLike, smooth_px: int = 5) -> LineDescription:
-    """Describe the strongest line without a model, after a running mean over `smooth_px` pixels.
-
-    Raises:
-        AnalysisError: No maximum inside of the range.
-    """
-    spectrum = per_eV(wavelength_nm, counts)
-    density = np.convolve(
-        spectrum.density - np.median(spectrum.density), np.ones(smooth_px) / smooth_px, "same"
-    )
-    top = int(np.argmax(density))
-    if not 0 < top < density.size - 1:
-        raise AnalysisError("The highest point lies at the edge of the spectrum; move the centre wavelength.")
-    E = spectrum.energy_eV
-    a, b, _ = np.polyfit(E[top - 1 : top + 2] - E[top], density[top - 1 : top + 2], 2)
-    above = np.flatnonzero(density >= 0.5 * density[top])
-    weights = density[above] * np.gradient(E)[above]
-    return LineDescription(
-        float(E[top] - b / (2 * a)),
-        float((E[above] * weights).sum() / weights.sum()),
-        float(np.ptp(E[above])),
-    )
-
-
-def voigt_fwhm(lorentz_fwhm: float, gauss_fwhm: float) -> float:
-    """FWHM of a Voigt profile, 0.5346 f_L + sqrt(0.2166 f_L^2 + f_G^2) (Olivero and Longbothum; 0.02 %)."""
-    return float(0.5346 * lorentz_fwhm + np.sqrt(0.2166 * lorentz_fwhm**2 + gauss_fwhm**2))
+        spread = count_array("variance", variance)
+        same_shape("counts", values, "variance", spread)
+        sigma = (np.sqrt(spread) * factor)[order]
+    return EnergySpectrum(energy[order], (values * factor)[order], sigma, wavelength_medium)
 
 
 def jacobian_peak_eV(peak_eV: float, fwhm_eV: float) -> float:

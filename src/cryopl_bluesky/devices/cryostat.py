@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from dataclasses import replace
 from typing import Any
 
 from bluesky.protocols import Location
@@ -208,6 +209,7 @@ class Cryostat(Instrument):
 
     def _settle(self, setpoint_K: float, stop: threading.Event) -> None:
         rule = rule_for(setpoint_K, self._rules)
+        before_K = self._log.latest().temperature_K
         self._publish_settle("", rule)
         try:
             with self._poll_lock:
@@ -215,7 +217,8 @@ class Cryostat(Instrument):
         except SettleError as error:
             self._publish_settle(error.reason, rule)
             raise
-        self._publish_settle(result.reason, rule, result)
+        # The judge's start is what was read after the command: near 100 K it may be degrees on its way already.
+        self._publish_settle(result.reason, rule, replace(result, start_K=before_K))
 
     def _approach(self, setpoint_K: float, rule: SettleRule, stop: threading.Event) -> SettleResult:
         ramp_K_min = self._ramp()

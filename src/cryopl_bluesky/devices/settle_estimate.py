@@ -17,6 +17,9 @@ _TAU_S = (0.6, 0.8, 1.0, 2.0, 3.6, 12, 33, 72, 135, 265, 430, 545, 634, 662, 617
 _TIME_CONSTANTS = 3.3
 """Time constants until control is within the tolerance [est]; past series correct it."""
 
+_COLD_PLATE_K = 4.0
+"""The cold plate of a cryostat in operation; it stays near this also while the sample is heated (section 6)."""
+
 _SAME_K = 1.0
 """Steps whose ends are this near to each other take the same time."""
 
@@ -61,19 +64,25 @@ class SettleEstimate:
         """Number of measured settle times that the estimate rests on."""
         return len(self._measured)
 
-    def seconds(self, start_K: float, setpoint_K: float) -> float:
+    def seconds(self, start_K: float, setpoint_K: float, plate_K: float = _COLD_PLATE_K) -> float:
         """Time from the command to the end of the soak, in s.
 
         The median of the same step in past series where there is one; else the model, with the part that depends on
         the cryostat corrected by the median of all past steps.
+
+        Args:
+            start_K: temperature at the command.
+            setpoint_K: where to.
+            plate_K: cold plate at the command; warm before a first cool-down.
         """
         same = [
             past.time_to_settle_s for past in self._measured
             if abs(past.start_K - start_K) <= _SAME_K and abs(past.setpoint_K - setpoint_K) <= _SAME_K
         ]
+        plate_s = self._plate_s(plate_K, setpoint_K)
         if same:
-            return median(same)
-        return self._waiting_s(setpoint_K) + self._correction * self._moving_s(start_K, setpoint_K)
+            return plate_s + median(same)
+        return plate_s + self._waiting_s(setpoint_K) + self._correction * self._moving_s(start_K, setpoint_K)
 
     def _waiting_s(self, setpoint_K: float) -> float:
         """Window and soak: they are waited for in any case."""
@@ -85,10 +94,16 @@ class SettleEstimate:
         if abs(setpoint_K - start_K) <= rule_for(setpoint_K, self._rules).tolerance_K:
             return 0.0
         control_s = _TIME_CONSTANTS * float(np.interp(setpoint_K, _TAU_K, _TAU_S))
-        return control_s + (self._cooling_s(start_K, setpoint_K) if setpoint_K < start_K else 0.0)
+        return control_s + self._cooling_s(start_K, setpoint_K)
 
     def _cooling_s(self, start_K: float, setpoint_K: float) -> float:
-        """Free cooling of the cold plate, which the sample follows."""
+        """The sample cools through its link to the cold plate: the integral of tau(T) dT/(T - T_plate)."""
+        path_K = np.linspace(min(setpoint_K, start_K), start_K, 200)
+        rate_K_s = np.maximum(path_K - _COLD_PLATE_K, 0.5) / np.interp(path_K, _TAU_K, _TAU_S)
+        return float(np.trapezoid(1.0 / rate_K_s, path_K))
+
+    def _plate_s(self, plate_K: float, setpoint_K: float) -> float:
+        """Free cooling of a warm cold plate down to the set point."""
         knots_K, rates_K_min = zip(*self._give_up.plate_rates_K_min, strict=True)
-        path_K = np.linspace(setpoint_K, start_K, 50)
+        path_K = np.linspace(min(setpoint_K, plate_K), plate_K, 50)
         return 60.0 * float(np.trapezoid(1.0 / np.interp(path_K, knots_K, rates_K_min), path_K))

@@ -190,7 +190,15 @@ class Spectrograph(Instrument):
         if centre_nm == 0.0:
             self.wavelength_axis.withdraw("the grating is at zero order")
         else:
+            self._read_axis()
+
+    def _read_axis(self) -> None:
+        """Read the axis; without one the move itself is good, a safe position above all, and only spectra fail."""
+        try:
             self.wavelength_axis.publish(self._driver.axis_nm())
+        except InstrumentError as error:
+            log.warning("%s: no wavelength axis: %s", self.name, error)
+            self.wavelength_axis.withdraw(error.problem)
 
     def _apply_wavelength(self, wavelength_nm: float) -> float:
         turret = self.turret_position.get()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable
 from typing import Any, Self, TypeVar
@@ -14,6 +15,7 @@ INTERFACE = "com.attocube.cryostat.interface."
 SYSTEM = "com.attocube.system."
 _PLAUSIBLE_K = (0.5, 400.0)
 _WRITE_TIMEOUT_FACTOR = 3.0
+READ_ATTEMPTS = 3
 
 T = TypeVar("T")
 
@@ -64,7 +66,7 @@ class AttoDryCalls:
         self.close()
 
     def read(self, method: str, *params: Any) -> list[Any]:
-        """Call a method that changes nothing; repeated once over a new connection if the link fails.
+        """Call a method that changes nothing; repeated over a new connection if the link fails.
 
         Args:
             method: full name, or a name under `com.attocube.cryostat.interface.`.
@@ -74,17 +76,17 @@ class AttoDryCalls:
             The values after the error number.
 
         Raises:
-            InstrumentError: error number, missing method, or the link failed twice.
+            InstrumentError: error number, missing method, or the link failed at each of `READ_ATTEMPTS`.
         """
         return self._values(method, self.read_raw(method, *params))
 
     def read_raw(self, method: str, *params: Any) -> list[Any]:
         """As `read`, but the whole result, whatever stands first in it."""
         full_name = _full_name(method)
-        try:
-            return self._rpc.call(full_name, params)
-        except LinkError:
-            return self._rpc.call(full_name, params)
+        for _ in range(READ_ATTEMPTS - 1):
+            with contextlib.suppress(LinkError):  # told by the last attempt
+                return self._rpc.call(full_name, params)
+        return self._rpc.call(full_name, params)
 
     def write(self, method: str, *params: Any) -> list[Any]:
         """Call a method that changes something; never repeated, because it may have taken effect.

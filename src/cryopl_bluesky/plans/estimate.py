@@ -68,7 +68,8 @@ class StepEstimate:
 
 
 def estimate_series(
-    ins: Instruments, steps: Sequence[SeriesStep], settle: SettleEstimate, start_K: float, rate_Hz: float
+    ins: Instruments, steps: Sequence[SeriesStep], settle: SettleEstimate, start_K: float, plate_K: float,
+    rate_Hz: float,
 ) -> list[StepEstimate]:
     """Estimate the steps of a series in their order.
 
@@ -77,6 +78,7 @@ def estimate_series(
         steps: what is to be measured.
         settle: estimates settle times.
         start_K: temperature before the first step.
+        plate_K: cold plate before the first step.
         rate_Hz: usual count rate of one SPAD, for the size of tag files.
     """
     estimates: list[StepEstimate] = []
@@ -85,7 +87,8 @@ def estimate_series(
     for step in steps:
         settle_s = 0.0
         if step.temperature_K != settled_K:
-            settle_s = settle.seconds(last_K, step.temperature_K)
+            settle_s = settle.seconds(last_K, step.temperature_K, plate_K)
+            plate_K = min(plate_K, step.temperature_K)
             last_K = settled_K = step.temperature_K
         exposures, path = step.measurement.exposures, step.measurement.path
         lit = step.measurement.excitation is not None

@@ -50,7 +50,7 @@ class Forecast:
 
 def forecast(
     ins: Instruments, profile: Profile, recipe: Recipe, measured: Sequence[SettleTime], done: Collection[str] = (),
-    start_K: float | None = None,
+    start_K: float | None = None, plate_K: float | None = None,
 ) -> Forecast:
     """Estimate a recipe with the settle times measured in past series.
 
@@ -61,6 +61,7 @@ def forecast(
         measured: past settle times, from `catalog.series.settle_times`.
         done: keys of steps that will not be measured again.
         start_K: temperature before the first step; None = as the cryostat shows.
+        plate_K: cold plate before the first step; None = as the cryostat shows.
 
     Raises:
         LimitError: something the instruments cannot do.
@@ -68,7 +69,10 @@ def forecast(
     steps = [step for step in recipe.series_steps(ins) if step.key not in done]
     settle = SettleEstimate(ins.cryostat.settle_rules, measured)
     begin_K = float(ins.cryostat.locate()["readback"]) if start_K is None else start_K
-    estimates = estimate_series(ins, steps, settle, begin_K, profile.hbt.typical_rate_Hz)
+    shown_K = float(ins.cryostat.cold_plate_K.get() or begin_K)  # pyright: ignore[reportArgumentType]
+    estimates = estimate_series(
+        ins, steps, settle, begin_K, shown_K if plate_K is None else plate_K, profile.hbt.typical_rate_Hz
+    )
     return Forecast(estimates, begin_K, settle.learned)
 
 
@@ -82,14 +86,16 @@ def dry_run(
         recipe: what to do.
         folder: data folder; its past series give the settle times.
         console: where to print.
-        start_K: temperature before the night; None = that of the last run in the folder.
+        start_K: temperature of the whole cryostat before the night; None = that of the sample in the folder's last
+            run, with the cold plate cold.
 
     Raises:
         LimitError: something the instruments cannot do.
     """
     measured, last_K = _past(folder)
     with rehearsal_instruments(profile) as instruments:
-        found = forecast(instruments, profile, recipe, measured, start_K=last_K if start_K is None else start_K)
+        found = forecast(instruments, profile, recipe, measured, start_K=last_K if start_K is None else start_K,
+                         plate_K=start_K)
     console.print(_table(found))
     for line in _summary(profile, recipe, found, folder):
         console.print(line, highlight=False)

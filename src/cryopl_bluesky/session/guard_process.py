@@ -12,23 +12,28 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import filelock
 
 from cryopl_bluesky.catalog.folder import DataFolder
+from cryopl_bluesky.clock import SystemClock
 from cryopl_bluesky.config import Profile
 from cryopl_bluesky.devices.base import Instrument
 from cryopl_bluesky.drivers.operator import ConsoleOperator
 from cryopl_bluesky.drivers.vendors import import_now
 from cryopl_bluesky.session.connect import light_path
 from cryopl_bluesky.session.lab import open_lab
-from cryopl_bluesky.supervision.guard_reports import GuardReport, add_report
-from cryopl_bluesky.supervision.heartbeat import Heartbeat
+from cryopl_bluesky.supervision.guard_reports import GuardReport, add_report, opened_since
+from cryopl_bluesky.supervision.heartbeat import GONE, NOT_SAFE, Heartbeat
 from cryopl_bluesky.supervision.outliving import ACTING_TIMEOUT_S, READY
 from cryopl_bluesky.supervision.safe_state import make_safe
 
 log = logging.getLogger(__name__)
+
+_TRY_AGAIN_S = 5.0
+_KEEP_TRYING_S = 900.0
+"""Long enough for a cable to be plugged in again, real seconds."""
 
 
 class _LeftBehind:
@@ -69,23 +74,45 @@ class LightPathGuard:
         if self._profile.bench is not None:
             open_lab(self._profile).close()
 
-    def act(self, cause: str) -> GuardReport:
+    def act(self, cause: str) -> None:
         """Open the instruments, make them safe, and write down what was done.
+
+        When no session has them any more, one that does not answer (its cable is out) is tried again, for
+        `_KEEP_TRYING_S` or until the next session takes over.
 
         Args:
             cause: why, for the report.
         """
-        time_s, begin_s = time.time(), time.monotonic()
+        clock, time_s, begin_s = SystemClock(), time.time(), time.monotonic()
+        safe_after_s, problems = self._attempt(begin_s)
+        self._report(GuardReport(time_s, cause, safe_after_s, list(problems.values())))
+        if cause not in (GONE, NOT_SAFE):
+            return
+        if self._profile.laser.driver == "manual":
+            problems.pop("laser", None)  # needs somebody, who will be asked by the next session
+        while problems and time.monotonic() - begin_s < _KEEP_TRYING_S:
+            clock.sleep(_TRY_AGAIN_S)
+            if opened_since(self._folder.guard_reports, time_s):
+                return
+            safe_after_s, problems = self._attempt(begin_s, only=problems)
+            if safe_after_s:
+                self._report(GuardReport(time_s, cause, safe_after_s, list(problems.values())))
+
+    def _attempt(
+        self, begin_s: float, only: Collection[str] | None = None
+    ) -> tuple[dict[str, float], dict[str, str]]:
+        """Try once; returns what is safe, and how long after `begin_s` it was, and what is not, and why."""
         with filelock.FileLock(self._folder.guard_lock), open_lab(self._profile, self._folder.bench) as lab:
             operator = ConsoleOperator(lab.clock)  # without a terminal: refuses to be asked
             to_open = light_path(self._profile, lab.vendors, lab.clock, operator)
-            left = [_LeftBehind(name, open_it) for name, open_it in to_open.items()]
+            left = [_LeftBehind(name, open_it) for name, open_it in to_open.items() if only is None or name in only]
             problems = make_safe(left, ACTING_TIMEOUT_S)
-            safe_after_s = {one.name: round(one.safe_s - begin_s, 3) for one in left if one.safe_s is not None}
-            report = GuardReport(time_s, cause, safe_after_s, problems)
-            add_report(self._folder.guard_reports, report)
+        safe_after_s = {one.name: round(one.safe_s - begin_s, 3) for one in left if one.safe_s is not None}
+        return safe_after_s, problems
+
+    def _report(self, report: GuardReport) -> None:
+        add_report(self._folder.guard_reports, report)
         log.warning("%s", report)
-        return report
 
 
 def main(root: str) -> None:

@@ -50,7 +50,7 @@ def run_recipe(session: Session, recipe: Recipe, console: Console, resume: str =
     known = settle_times(session.cat) if session.folder.has_runs() else []
     expected = forecast(session.instruments, session.profile, recipe, known, done)
     progress = SeriesProgress(
-        session.instruments, expected.steps, session.clock, console, lambda: session.disk_guard.held_up
+        session.instruments, expected.steps, session.clock, console, lambda: session.interlocks.held_by
     )
     plan = recipe.plan(session.instruments, series_uid=earlier.uid if earlier else "", done=done)
     token = session.RE.subscribe(progress)

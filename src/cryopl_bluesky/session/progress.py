@@ -31,7 +31,7 @@ class SeriesProgress:
         steps: estimates of the steps that will be measured.
         clock: the time of the session.
         console: where to write.
-        held_up: whether the night waits for room on the disk.
+        held_by: the interlock that holds the night up, or "".
 
     Attributes:
         series_uid: of the series, once its first run has begun.
@@ -39,9 +39,9 @@ class SeriesProgress:
 
     def __init__(
         self, ins: Instruments, steps: Sequence[StepEstimate], clock: Clock, console: Console,
-        held_up: Callable[[], bool] = lambda: False,
+        held_by: Callable[[], str] = lambda: "",
     ):
-        self._held_up = held_up
+        self._held_by = held_by
         self._ins, self._clock, self._console = ins, clock, console
         self._left = {estimate.step.index: estimate for estimate in steps}
         self._total = len(self._left)
@@ -88,8 +88,8 @@ class SeriesProgress:
         yield grid
 
     def _now(self) -> str:
-        if self._held_up():
-            return "waiting for room on the disk, in the dark"
+        if held_by := self._held_by():
+            return f"held up in the dark: {held_by}"
         if self._current is not None:
             return f"{self._current['measurement']}, event {self._events + 1}"
         cryostat = self._ins.cryostat.locate()

@@ -28,8 +28,9 @@ from cryopl_bluesky.session.lab import open_lab
 from cryopl_bluesky.session.memory import share_memory_pools
 from cryopl_bluesky.session.provenance import Provenance
 from cryopl_bluesky.session.validation import validate_first_events_only
-from cryopl_bluesky.supervision.disk_guard import DiskGuard
-from cryopl_bluesky.supervision.guard_reports import take_reports
+from cryopl_bluesky.supervision.guard_reports import note_opening, take_reports
+from cryopl_bluesky.supervision.hold_up import HoldUp
+from cryopl_bluesky.supervision.interlocks import ClockInterlock, DiskInterlock, TemperatureInterlock
 from cryopl_bluesky.supervision.notify import Notifier
 from cryopl_bluesky.supervision.outliving import OutlivingGuard, wait_until_done
 from cryopl_bluesky.supervision.safe_state import SafeStateKeeper, make_safe
@@ -56,7 +57,8 @@ class Session:
 
     Attributes:
         instruments: the devices.
-        disk_guard: holds up runs while the disk is short of room.
+        disk: whether there is room.
+        interlocks: holds up runs while something is not in order: the disk, the temperature.
         provenance: names the calibrations of each measurement in its start document.
         notifier: tells people who are not here what happened.
         RE: the RunEngine; its documents are in the journal before anything else sees them.
@@ -74,6 +76,7 @@ class Session:
         self.profile = profile
         self.folder = DataFolder.at(data_dir).create()
         self._closed = False
+        note_opening(self.folder.guard_reports)  # a guard that is still trying leaves the instruments to this session
         wait_until_done(self.folder.guard_lock)
         with contextlib.ExitStack() as undo:
             # First, because it imports for seconds: on another core while the instruments connect.
@@ -100,7 +103,10 @@ class Session:
         )
         self.journal = Journal(self.folder.journal, self.feeder.notify)
         self.notifier = Notifier(profile.notify)
-        self.disk_guard = DiskGuard(self.folder.root, profile.disk.reserve_MB, self.instruments, self._tell)
+        self.disk = DiskInterlock(self.folder.root, profile.disk.reserve_MB)
+        self.interlocks = HoldUp(
+            (self.disk, TemperatureInterlock(self.instruments.cryostat), ClockInterlock()), self.instruments, self._tell
+        )
         self.provenance = Provenance(
             profile.calibration.max_age_days.model_dump(), self._say, nothing_before=not self.folder.has_runs()
         )
@@ -121,7 +127,7 @@ class Session:
         ins = self.instruments
         baseline = [ins.spectrograph, ins.laser, ins.l1_flip, ins.l5_flip, ins.microscope]
         engine.preprocessors.append(SupplementalData(baseline=baseline))
-        engine.preprocessors.append(self.disk_guard)
+        engine.preprocessors.append(self.interlocks)
         engine.preprocessors.append(self.provenance)
         keeper = SafeStateKeeper(self.instruments)
         engine.subscribe(keeper.watch_documents)
@@ -130,11 +136,11 @@ class Session:
         engine.state_hook = keeper  # pyright: ignore[reportAttributeAccessIssue] - bluesky types it as None
         return engine
 
-    def _tell(self, text: str) -> None:
-        """Say something about the disk, also to people who are not here."""
+    def _tell(self, interlock: str, text: str) -> None:
+        """Say something that the user should know now, at the prompt or above the progress of a night."""
         print(text, flush=True)
         log.warning(text)
-        self.notifier.send("disk", "Room on the disk", text)
+        self.notifier.send("disk" if interlock == "disk" else "trip", f"Interlock: {interlock}", text)
 
     def _say(self, text: str) -> None:
         """Say something that the user should know now, at the prompt or above the progress of a night."""
@@ -209,7 +215,9 @@ class Session:
             return
         self._closed = True
         atexit.unregister(self.close)
-        make_safe(self.instruments)
+        not_safe = make_safe(self.instruments)
+        for problem in not_safe.values():
+            print(f"NOT SAFE: {problem}; the guard goes on trying, look yourself as well", flush=True)
         for what in self.instruments.microscope.left_by_hand():
             self._say(f"Before you go: {what}; the next session takes it to be as the profile says.")
         self.journal.close()
@@ -225,7 +233,7 @@ class Session:
             self._catalog.result().close()
         self.notifier.wait()
         self._lab.close()
-        self.guard.close()
+        self.guard.close(take_over=bool(not_safe))
 
     def __enter__(self) -> Session:
         return self

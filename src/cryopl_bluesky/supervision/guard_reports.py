@@ -1,6 +1,7 @@
 """What the guard that outlives a session did: one JSON line each, told to the user once, by the next session.
 
-The file only grows. A line `{"told": n}` says that the first n reports were told.
+The file only grows. A line `{"told": n}` says that the first n reports were told, and `{"opens": time}` that a session
+was about to open the instruments.
 """
 
 from __future__ import annotations
@@ -52,23 +53,41 @@ def take_reports(path: Path) -> list[GuardReport]:
     return reports[told:]
 
 
+def note_opening(path: Path) -> None:
+    """Write down that a session takes over the instruments, if there is a guard that may still be at them."""
+    if path.exists():
+        _append(path, {"opens": time.time()})
+
+
+def opened_since(path: Path, time_s: float) -> bool:
+    """Whether a session has taken over the instruments since a time, seconds since the Unix epoch."""
+    return any(entry.get("opens", 0.0) >= time_s for entry in _entries(path))
+
+
 def _append(path: Path, entry: dict[str, Any]) -> None:
     with path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(entry) + "\n")
 
 
 def _read(path: Path) -> tuple[list[GuardReport], int]:
-    reports: list[GuardReport] = []
-    told = 0
+    entries = _entries(path)
+    reports = [GuardReport(**entry) for entry in entries if "cause" in entry]
+    return reports, max((int(entry["told"]) for entry in entries if "told" in entry), default=0)
+
+
+def _entries(path: Path) -> list[dict[str, Any]]:
+    """The lines of the file that can be understood."""
+    entries: list[dict[str, Any]] = []
     if not path.exists():
-        return reports, told
+        return entries
     for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
         try:
             entry = json.loads(line)
-            if "told" in entry:
-                told = max(told, int(entry["told"]))
+            if "told" in entry or "opens" in entry:
+                entry = {key: float(value) for key, value in entry.items()}
             else:
-                reports.append(GuardReport(**entry))
+                GuardReport(**entry)
+            entries.append(entry)
         except (ValueError, TypeError) as error:
             log.warning("%s, line %d is no report of the guard: %s", path, number, error)
-    return reports, told
+    return entries

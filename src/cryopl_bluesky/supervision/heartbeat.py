@@ -13,15 +13,16 @@ log = logging.getLogger(__name__)
 
 HEARTBEAT_S = 1.0
 """Time between two beats of a session, real seconds."""
-BEAT, BYE = b"beat", b"bye"
+BEAT, BYE, TAKE_OVER = b"beat", b"bye", b"take over"
 GONE = "its process was gone"
+NOT_SAFE = "it ended and could not make them safe itself"
 
 
 class Heartbeat:
     """Listens from the moment it is made, whatever its owner does meanwhile.
 
     Args:
-        pipe: carries a line `BEAT` each `HEARTBEAT_S` and the line `BYE` at an orderly end.
+        pipe: carries a line `BEAT` each `HEARTBEAT_S`, and at an orderly end the line `BYE`, or `TAKE_OVER`.
     """
 
     def __init__(self, pipe: BinaryIO):
@@ -30,12 +31,12 @@ class Heartbeat:
 
     def _listen(self, pipe: BinaryIO) -> None:
         line = b"?"
-        while line and line.strip() != BYE:
+        while line and line.strip() not in (BYE, TAKE_OVER):
             line = pipe.readline()
             self._lines.put(line)
 
     def watch(self, silence_s: float, act: Callable[[str], object]) -> None:
-        """Return when the session has ended; it had to say `BYE`.
+        """Return when the session has ended; it had to say `BYE` if there is nothing to do.
 
         Args:
             silence_s: longest time between two beats, real seconds.
@@ -55,6 +56,9 @@ class Heartbeat:
                 act(GONE)
                 return
             if line.strip() == BYE:
+                return
+            if line.strip() == TAKE_OVER:
+                act(NOT_SAFE)
                 return
             if line.strip() != BEAT:
                 log.warning("not understood and not counted as a sign of life: %r", line[:80])

@@ -20,7 +20,7 @@ import filelock
 from cryopl_bluesky.child_process import start_module
 from cryopl_bluesky.clock import SystemClock
 from cryopl_bluesky.drivers.errors import InstrumentError
-from cryopl_bluesky.supervision.heartbeat import BEAT, BYE, HEARTBEAT_S
+from cryopl_bluesky.supervision.heartbeat import BEAT, BYE, HEARTBEAT_S, TAKE_OVER
 
 log = logging.getLogger(__name__)
 
@@ -64,12 +64,18 @@ class OutlivingGuard:
                 "laser", f"the guard that outlives the session is not ready after {READY_TIMEOUT_S:g} s; no light "
                 "without it", f"see {self._log_path}, then close the session and open it again")
 
-    def close(self) -> None:
-        """Say that the session ends in order; the guard ends without doing anything."""
+    def close(self, take_over: bool = False) -> None:
+        """Say that the session ends in order; the guard ends without doing anything.
+
+        Args:
+            take_over: the session could not make everything safe: the guard goes on trying, after this process.
+        """
         self._heart.cancel()
         with contextlib.suppress(OSError):  # it died before us
-            self._say(BYE)
+            self._say(TAKE_OVER if take_over else BYE)
             self._stdin.close()
+        if take_over:
+            return
         try:
             self._process.wait(_END_S if self._ready.is_set() else 0.0)
         except subprocess.TimeoutExpired:  # as a rule because it is still importing

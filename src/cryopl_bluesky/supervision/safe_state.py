@@ -32,7 +32,7 @@ class HasSafeState(Protocol):
         ...
 
 
-def make_safe(instruments: Iterable[HasSafeState], timeout_s: float = SAFE_TIMEOUT_S) -> list[str]:
+def make_safe(instruments: Iterable[HasSafeState], timeout_s: float = SAFE_TIMEOUT_S) -> dict[str, str]:
     """Make all instruments safe at the same time, one failing or hanging instrument not hindering the others.
 
     Args:
@@ -40,7 +40,7 @@ def make_safe(instruments: Iterable[HasSafeState], timeout_s: float = SAFE_TIMEO
         timeout_s: real seconds that each may take.
 
     Returns:
-        One line for each instrument that could not be made safe; empty when all is well.
+        One line by name of each instrument that could not be made safe; empty when all is well.
     """
     problems: dict[str, str] = {}
 
@@ -64,7 +64,7 @@ def make_safe(instruments: Iterable[HasSafeState], timeout_s: float = SAFE_TIMEO
             problems[name] = f"{name} was not safe after {timeout_s:g} s; switch it off by hand"
     for problem in problems.values():
         log.error(problem)
-    return list(problems.values())
+    return problems
 
 
 class SafeStateKeeper:

@@ -36,13 +36,13 @@ class Disk:
         self._session = session
         self.free_MB = PLENTY_MB
         self.said: list[str] = []
-        session.disk_guard.free_MB = lambda: self.free_MB
-        session.disk_guard._tell = self.said.append
+        session.disk.free_MB = lambda: self.free_MB
+        session.interlocks._tell = lambda interlock, text: self.said.append(text)
         self._failures: list[Exception] = []
 
     @property
     def held_up(self) -> bool:
-        return self._session.disk_guard.held_up
+        return self._session.interlocks.held_by == "disk"
 
     def while_held_up(self, action: Callable[[], object]) -> threading.Thread:
         """Wait until a run is held up, and then do something on a thread of its own."""
@@ -110,7 +110,7 @@ def check_frames(session: Session, recorder: Recorder, number: int) -> None:
     assert frames.shape[0] == number
     for index, mean in enumerate(means):
         assert np.asarray(frames[index]).mean() == pytest.approx(mean)
-    assert list(run.client["disk_guard"].read()["disk_state"].values) == ["short", "enough"]
+    assert list(run.client["interlocks"].read()["interlock_state"].values) == ["held", "released"]
 
 
 def test_a_run_is_held_up_in_the_dark_and_goes_on_when_there_is_room(session, disk: Disk, recorder: Recorder):
@@ -130,12 +130,11 @@ def test_a_run_is_held_up_in_the_dark_and_goes_on_when_there_is_room(session, di
     assert is_safe(session)
     check_frames(session, recorder, 6)
 
-    short, enough = in_stream(recorder, "disk_guard")
-    assert short["data"]["disk_free_MB"] == 450 and short["data"]["disk_needed_MB"] == 500
-    assert enough["data"]["disk_free_MB"] == PLENTY_MB
+    short, enough = in_stream(recorder, "interlocks")
+    assert short["data"]["interlock_name_of"] == enough["data"]["interlock_name_of"] == "disk"
     assert enough["time"] - short["time"] > 2
     said = disk.said[0]
-    assert said == short["data"]["disk_cause"]
+    assert said == short["data"]["interlock_cause"]
     for part in ("450 MB", "500 MB", str(session.folder.root), "625 MB", "Make room", "laser is locked"):
         assert part in said
 
@@ -156,7 +155,7 @@ def test_a_run_whose_frames_do_not_fit_does_not_begin_until_they_do(session, dis
     assert "has not begun" in disk.said[0] and "17 MB for the frames of this run" in disk.said[0]
     (stop,) = recorder.of("stop")
     assert stop["exit_status"] == "success" and stop["num_events"]["primary"] == 2
-    assert "disk_guard" not in stop["num_events"]
+    assert "interlocks" not in stop["num_events"]
 
 
 def test_a_pause_by_hand_while_held_up_repeats_nothing(session, disk: Disk, recorder: Recorder):
@@ -202,7 +201,7 @@ def test_tags_that_fill_the_disk_are_held_up_during_the_acquisition(open_session
     (stop,) = recorder.of("stop")
     (event,) = in_stream(recorder, "primary")
     assert stop["exit_status"] == "success" and event["data"]["hbt_capture_duration_s"] == pytest.approx(120, rel=0.01)
-    assert len(in_stream(recorder, "disk_guard")) == 2
+    assert len(in_stream(recorder, "interlocks")) == 2
     assert session.feeder.wait_until_delivered(60)
     with open_tags(find_run(session.cat, stop["run_start"])) as tags:
         assert tags.number == max(d["indices"]["stop"] for d in recorder.of("stream_datum"))
@@ -231,7 +230,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_on_a_small_disk_nothing_fails_and_nothing_is_missing(open_session, small_disk: Path):
     session = open_session(data=small_disk / "data", disk={"reserve_MB": 300.0}, speed=1000.0)
     recorder, said, failures = Recorder(session), [], []
-    session.disk_guard._tell = said.append
+    session.interlocks._tell = lambda interlock, text: said.append(text)
     filler = small_disk / "filler"
 
     def fill() -> None:
