@@ -26,7 +26,7 @@ def test_what_cannot_be_measured_is_refused_before_anything_moves():
             {"plan": "irf", "duration_s": 30.0}, {"plan": "decay"},
             {"plan": "wavelength_lines", "lines_nm": [546.0735], "exposure_s": 1.0},
             {"plan": "laser_power", "intensities_permille": [400.0, 500.0]},
-        ]), SettleEstimate(ins.cryostat.settle_rules, []), 300.0, 1e4)
+        ]), SettleEstimate(ins.cryostat.settle_rules, []), 300.0, 300.0, 1e4)
         irf, decay, lines, power = night
         assert irf.moves_s > 60.0 and decay.moves_s > 60.0  # the filter goes out, and in again
         assert lines.lit_s == 0.0 and lines.moves_s > 60.0
