@@ -53,7 +53,10 @@ class BenchSettings(Settings):
     Attributes:
         speed: bench seconds per real second; 1 is real time.
         seed: seed of all random numbers.
-        sample: name of the sample on the cold finger.
+        sample: name of the sample on the cold finger; "beads" and "ink_film" are for calibrations.
+        lamp: spectral lamp that shines on the sample plane, "Hg", "Ne" or "HeNe"; "" = none.
+        relay: the pair L3/L4 that is really built in, whatever the section [microscope] says.
+        long_pass: whether the long pass is really in the detection path, whatever the operator says.
         replay: photon file (.ptu) whose photons reach the SPADs instead of generated ones.
         initial_temperature_K: where the sample is in a new data folder; later, where it was left.
         faults: what goes wrong, and when.
@@ -63,6 +66,9 @@ class BenchSettings(Settings):
     speed: Positive = 1000.0
     seed: int = 1
     sample: str = "superlattice"
+    lamp: str = ""
+    relay: Literal["4x", "1x"] = "4x"
+    long_pass: Literal["in", "out"] = "in"
     replay: Path | None = None
     initial_temperature_K: Annotated[float, Field(ge=3, le=325)] = 8.0
     faults: list[FaultSettings] = []
@@ -255,6 +261,7 @@ class MicroscopeSettings(Settings):
     Attributes:
         relay: "4x" = 50/200 mm, "1x" = 100/100 mm.
         filters: names in the order of the beam.
+        long_pass: name of the filter that keeps the laser light from the detectors; for the IRF it is taken out.
         iris_mm: diameter of the iris; 0 = open.
         scale_nm_per_px: bead calibration of this relay; 0 = none, lens values are used.
         scale_rel_err: its relative error.
@@ -265,6 +272,7 @@ class MicroscopeSettings(Settings):
 
     relay: Literal["4x", "1x"] = "4x"
     filters: list[str] = ["DMLP425R", "FELH0425"]
+    long_pass: str = "FELH0425"
     iris_mm: NotNegative = 0.0
     scale_nm_per_px: NotNegative = 0.0
     scale_rel_err: NotNegative = 0.0
@@ -282,6 +290,28 @@ class DiskSettings(Settings):
     """
 
     reserve_MB: Annotated[float, Field(ge=300)] = 2000.0
+
+
+class CalibrationAges(Settings):
+    """From how many days on a calibration counts as old, by kind; how long one holds is for the lab to say."""
+
+    dark: Positive = 7.0
+    scale: Positive = 180.0
+    spot: Positive = 30.0
+    wavelength_lines: Positive = 90.0
+    irf: Positive = 30.0
+    channel_delay: Positive = 90.0
+    laser_power: Positive = 30.0
+
+
+class CalibrationSettings(Settings):
+    """When a measurement warns of its calibrations.
+
+    Attributes:
+        max_age_days: by kind of calibration.
+    """
+
+    max_age_days: CalibrationAges = CalibrationAges()
 
 
 NotifyEvent = Literal["start", "trip", "disk", "failure", "done"]
@@ -336,6 +366,7 @@ class Profile(Settings):
     microscope: MicroscopeSettings = MicroscopeSettings()
     optics: OpticsSettings = OpticsSettings()
     supervision: SupervisionSettings = SupervisionSettings()
+    calibration: CalibrationSettings = CalibrationSettings()
 
 
 def load_profile(name_or_path: str) -> Profile:

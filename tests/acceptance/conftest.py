@@ -43,7 +43,8 @@ def open_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[
 
     def open_one(
         operator: Any = None, flips: str = "mff", input_delays_ps: tuple[int, int, int] | None = None,
-        data: Path | None = None, disk: dict[str, Any] | None = None, notify: dict[str, Any] | None = None, **bench: Any
+        data: Path | None = None, disk: dict[str, Any] | None = None, notify: dict[str, Any] | None = None,
+        microscope: dict[str, Any] | None = None, **bench: Any,
     ) -> Session:
         while opened:  # the Andor libraries are one per process, as on the real PC
             opened.pop().close()
@@ -54,7 +55,7 @@ def open_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[
         if input_delays_ps is not None:
             hbt = profile.hbt.model_copy(update={"input_delays_ps": input_delays_ps})
             profile = profile.model_copy(update={"hbt": hbt})
-        for section, changed in (("disk", disk), ("notify", notify)):
+        for section, changed in (("disk", disk), ("notify", notify), ("microscope", microscope)):
             if changed is not None:
                 settings = getattr(profile, section).model_copy(update=changed)
                 profile = profile.model_copy(update={section: settings})

@@ -4,7 +4,7 @@ import pytest
 
 from cryopl_bluesky.config import MicroscopeSettings
 from cryopl_bluesky.devices.microscope import Microscope
-from cryopl_bluesky.drivers.errors import LimitError
+from cryopl_bluesky.drivers.errors import InstrumentError, LimitError, NotConnectedError
 
 
 @pytest.mark.parametrize(("relay", "magnification", "nm_per_px"), [
@@ -44,3 +44,46 @@ def test_optics_record_for_the_start_document():
     record = Microscope(name="microscope", filters=["DMLP425R", "FELH0425"], iris_mm=1.0).optics_record()
     assert record["filters"] == ["DMLP425R", "FELH0425"] and record["iris_mm"] == 1.0
     assert Microscope(name="microscope").optics_record()["filters"] == []
+
+
+class Answering:
+    def __init__(self, answer):
+        self.answer, self.asked = answer, []
+
+    @property
+    def answers(self):
+        return ()
+
+    def ask(self, instrument, question, choices):
+        self.asked.append(question)
+        return self.answer
+
+    def ask_number(self, instrument, question, unit):
+        raise AssertionError("no number is asked for")
+
+
+def test_the_long_pass_is_out_when_the_operator_says_so():
+    operator = Answering("done")
+    microscope = Microscope(name="microscope", filters=["DMLP425R", "FELH0425"], operator=operator)
+    assert microscope.long_pass.get() == "in"
+    microscope.long_pass.set("out").wait(5)
+    assert "FELH0425 OUT of" in operator.asked[-1]
+    assert microscope.long_pass.get() == "out" and microscope.optics_record()["filters"] == ["DMLP425R"]
+    assert "FELH0425 is not known to be in" in microscope.left_by_hand()[0]
+    microscope.long_pass.set("in").wait(5)
+    assert microscope.optics_record()["filters"] == ["DMLP425R", "FELH0425"]
+    microscope.lamp.set("on").wait(5)
+    assert microscope.lamp.get() == "on" and microscope.left_by_hand() == ["the lamp is on"]
+
+
+@pytest.mark.parametrize(("operator", "error", "state"), [
+    (Answering("not possible"), InstrumentError, "unknown"), (None, NotConnectedError, "unknown")])
+def test_a_filter_that_was_not_moved_for_sure_is_nowhere(operator, error, state):
+    microscope = Microscope(name="microscope", filters=["FELH0425"], operator=operator)
+    with pytest.raises(error, match="long pass FELH0425 OUT"):
+        microscope.long_pass.set("out").wait(5)
+    assert microscope.long_pass.get() == state
+
+
+def test_a_long_pass_that_the_profile_does_not_name_is_not_taken_to_be_out():
+    assert Microscope(name="microscope", filters=["DMLP425R"]).long_pass.get() == "not named"

@@ -82,3 +82,15 @@ def test_a_terminal_that_is_closed_meanwhile_is_an_error():
     operator, _ = typing(name="Ada")
     with pytest.raises(NotConnectedError, match="closed"):
         operator.ask("l1_flip", "Where is L1?", ("in", "out"))
+
+
+def test_a_number_is_asked_for_until_it_is_one():
+    operator, prompts = typing("", "much", "-1", "nan", "4,14", name="Ada")
+    assert operator.ask_number("power_meter", "Average power?", "uW") == 4.14
+    assert prompts[0] == "[power_meter] Average power? (uW): " and len(prompts) == 5
+    assert operator.answers[-1] == OperatorAnswer("power_meter", "Average power?", "4.14", "Ada", 1234.5)
+
+
+def test_nobody_is_asked_for_a_number_where_nobody_sits():
+    with pytest.raises(NotConnectedError, match="there is no terminal"):
+        ConsoleOperator(FixedClock(), stdin=io.StringIO()).ask_number("power_meter", "Average power?", "uW")

@@ -9,17 +9,26 @@ from ophyd import Component as Cpt
 
 from cryopl_bluesky.analysis.optics import imaging
 from cryopl_bluesky.devices.base import Instrument, Quantity
-from cryopl_bluesky.drivers.errors import LimitError
+from cryopl_bluesky.drivers.errors import InstrumentError, LimitError, NotConnectedError
+from cryopl_bluesky.drivers.operator import Operator
 
 RELAYS_MM = {"1x": (100.0, 100.0), "4x": (50.0, 200.0)}
 """Focal lengths of L3 and L4 (Tallarini et al., Nanoscale 2026, 18, 1474, Table 1)."""
+
+BY_HAND_S = 3600.0
+"""Longest wait for a person who moves a part."""
 
 
 class Microscope(Instrument):
     """What a person set up, recorded with every run; defaults are those of the publication.
 
+    Setting `long_pass` ("in" or "out") or `lamp` ("on" or "off") has the operator do it; what they confirmed is
+    recorded. `long_pass` is "not named" until then when the filters given do not name it.
+
     Args:
         name: device name.
+        operator: who moves the parts; None = nobody is here.
+        long_pass: name of the filter that keeps the laser light from the detectors.
         relay: "4x" or "1x": which pair of lenses L3, L4 is in.
         filters: names in the order of the beam.
         iris_mm: diameter of the iris, 0 = open.
@@ -47,6 +56,10 @@ class Microscope(Instrument):
     scale_rel_err = Cpt(Quantity, precision=4, kind="config")
     scale_source = Cpt(Quantity, dtype=str, kind="config")
     filters = Cpt(Quantity, dtype=str, kind="config")
+    long_pass = Cpt(Quantity, dtype=str, value="not named", choices=("in", "out"), kind="config",
+                    write="_apply_long_pass", timeout_s=BY_HAND_S)
+    lamp = Cpt(Quantity, dtype=str, value="off", choices=("on", "off"), kind="config", write="_apply_lamp",
+               timeout_s=BY_HAND_S)
     pixel_um = Cpt(Quantity, units="um", precision=2, kind="config")
     f_objective_mm = Cpt(Quantity, units="mm", precision=2, kind="config")
     objective_na = Cpt(Quantity, precision=2, kind="config")
@@ -64,9 +77,11 @@ class Microscope(Instrument):
         spot_diameter_x_um: float = 16.5, spot_diameter_y_um: float = 18.0, pixel_um: float = 6.5,
         f_objective_mm: float = 2.87, f_l2_mm: float = 300.0, objective_na: float = 0.82,
         fraction_at_sample: float = 1.0, wavelength_medium: str = "air", lens_scale_rel_err: float = 0.05,
-        **kwargs: Any,
+        long_pass: str = "FELH0425", operator: Operator | None = None, **kwargs: Any,
     ):
         super().__init__(name=name, **kwargs)
+        self._operator, self._long_pass_name = operator, long_pass
+        self._filter_names = list(filters)
         if relay not in RELAYS_MM:
             raise LimitError(name, f"relay={relay!r} does not exist", f"choose one of {', '.join(RELAYS_MM)}")
         if scale_nm_per_px > 0 and not scale_rel_err > 0:
@@ -80,6 +95,8 @@ class Microscope(Instrument):
         self.scale_rel_err.put(scale_rel_err if calibrated else lens_scale_rel_err)
         self.scale_source.put("calibration" if calibrated else "lenses")
         self.filters.put(", ".join(filters))
+        if long_pass in filters:
+            self.long_pass.put("in")
         self.pixel_um.put(pixel_um)
         self.f_objective_mm.put(f_objective_mm)
         self.objective_na.put(objective_na)
@@ -89,6 +106,35 @@ class Microscope(Instrument):
         self.irf_fwhm_ps.put(irf_fwhm_ps)
         self.spot_diameter_x_um.put(spot_diameter_x_um)
         self.spot_diameter_y_um.put(spot_diameter_y_um)
+
+    def _apply_long_pass(self, position: str) -> str:
+        where = "INTO" if position == "in" else "OUT of"
+        self.long_pass.put("unknown")  # until it was confirmed
+        self._have_done(f"Please take the long pass {self._long_pass_name} {where} the detection path.")
+        others = [name for name in self._filter_names if name != self._long_pass_name]
+        self.filters.put(", ".join(self._filter_names if position == "in" else others))
+        return position
+
+    def _apply_lamp(self, state: str) -> str:
+        self._have_done("Please switch the lamp on; its light must fall on the sample plane." if state == "on"
+                        else "Please switch the lamp off, or take it away.")
+        return state
+
+    def _have_done(self, request: str) -> None:
+        if self._operator is None:
+            raise NotConnectedError(self.name, f"an operator is needed ({request!r}) but there is none",
+                                    "run attended at a terminal")
+        if self._operator.ask(self.name, request, ("done", "not possible")) != "done":
+            raise InstrumentError(self.name, f"the operator could not do it: {request}", "nothing was exposed")
+
+    def left_by_hand(self) -> list[str]:
+        """What the operator has changed and not put back."""
+        changed = []
+        if self.long_pass.get() in ("out", "unknown"):
+            changed.append(f"the long pass {self._long_pass_name} is not known to be in the detection path")
+        if self.lamp.get() == "on":
+            changed.append("the lamp is on")
+        return changed
 
     def optics_record(self) -> dict[str, Any]:
         """What of this belongs into the `optics` key of a start document."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import logging
+import math
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -57,6 +58,19 @@ class Operator(Protocol):
         """
         ...
 
+    def ask_number(self, instrument: str, question: str, unit: str) -> float:
+        """Ask for a number that is not negative and wait without a time limit; it is recorded in `answers`.
+
+        Args:
+            instrument: device name as in the profile.
+            question: what to read.
+            unit: of the number.
+
+        Raises:
+            NotConnectedError: there is nobody to ask.
+        """
+        ...
+
 
 class ConsoleOperator:
     """Asks at the terminal; one question at a time.
@@ -94,12 +108,25 @@ class ConsoleOperator:
         Raises:
             NotConnectedError: standard input is not a terminal, or it was closed.
         """
+        prompt = f"[{instrument}] {question} ({'/'.join(choices)}): "
+        return self._recorded(instrument, question, lambda: self._choice(prompt, choices))
+
+    def ask_number(self, instrument: str, question: str, unit: str) -> float:
+        """Ask at the terminal until the answer is a finite number that is not negative.
+
+        Raises:
+            NotConnectedError: standard input is not a terminal, or it was closed.
+        """
+        prompt = f"[{instrument}] {question} ({unit}): "
+        return float(self._recorded(instrument, question, lambda: self._number(prompt)))
+
+    def _recorded(self, instrument: str, question: str, answered: Callable[[], str]) -> str:
         stdin = self._stdin or sys.stdin
         if stdin is None or not stdin.isatty():
             raise _nobody(instrument, question, "there is no terminal")
         with self._one_question:
             try:
-                answer = self._answer(f"[{instrument}] {question} ({'/'.join(choices)}): ", choices)
+                answer = answered()
                 record = OperatorAnswer(instrument, question, answer, self.name, self._clock.time())
             except EOFError as error:
                 raise _nobody(instrument, question, "the terminal was closed") from error
@@ -107,7 +134,17 @@ class ConsoleOperator:
         log.info("%s answered %r to %s: %s", record.operator, answer, instrument, question)
         return answer
 
-    def _answer(self, prompt: str, choices: Sequence[str]) -> str:
+    def _number(self, prompt: str) -> str:
+        while True:
+            typed = self._read_line(prompt).strip().replace(",", ".")
+            try:
+                number = float(typed)
+            except ValueError:
+                continue
+            if math.isfinite(number) and number >= 0:
+                return typed
+
+    def _choice(self, prompt: str, choices: Sequence[str]) -> str:
         while True:
             typed = self._read_line(prompt).strip().lower()
             exact = [choice for choice in choices if choice.lower() == typed]

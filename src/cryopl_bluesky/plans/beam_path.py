@@ -32,6 +32,8 @@ class BeamPath:
         centre_wavelength_nm: centre wavelength; ignored with the mirror.
         entrance_slit_um: entrance slit.
         exit_slit_um: exit slit; None leaves it where it is.
+        long_pass: "out" lets laser light through; the operator moves it.
+        lamp: "on" for light of a lamp; the operator switches it.
     """
 
     port: Literal["camera", "hbt"]
@@ -41,6 +43,8 @@ class BeamPath:
     centre_wavelength_nm: float = 0.0
     entrance_slit_um: float = 50.0
     exit_slit_um: float | None = None
+    long_pass: Literal["in", "out"] = "in"
+    lamp: Literal["on", "off"] = "off"
 
     @property
     def dispersed(self) -> bool:
@@ -70,7 +74,7 @@ def check_beam_path(ins: Instruments, path: BeamPath) -> None:
     spectrograph = ins.spectrograph
     turret = spectrograph.turret_of(path.lines_per_mm)
     if path.dispersed:
-        check_wavelength(ins, turret, path.centre_wavelength_nm)
+        check_wavelength(ins, turret, path.centre_wavelength_nm, path.long_pass)
     spectrograph.entrance_slit_um.check_value(path.entrance_slit_um)
     if path.exit_slit_um is not None:
         spectrograph.exit_slit_um.check_value(path.exit_slit_um)
@@ -79,18 +83,28 @@ def check_beam_path(ins: Instruments, path: BeamPath) -> None:
                          "use l5='in'")
 
 
-def check_wavelength(ins: Instruments, turret: int, wavelength_nm: float) -> None:
+def check_wavelength(
+    ins: Instruments, turret: int, wavelength_nm: float, long_pass: Literal["in", "out"] = "in"
+) -> None:
     """Refuse a centre wavelength that the filters block or the grating cannot reach.
+
+    Args:
+        ins: the instruments.
+        turret: place of the grating.
+        wavelength_nm: wanted centre.
+        long_pass: whether the long pass is in the detection path.
 
     Raises:
         LimitError: names the limit and the grating.
     """
     low_nm, high_nm = ins.spectrograph.wavelength_limits_nm(turret)
-    if not max(low_nm, SHORTEST_DETECTION_NM) <= wavelength_nm <= high_nm:
+    blocked = f"; the long pass blocks below {SHORTEST_DETECTION_NM:g} nm" if long_pass == "in" else ""
+    shortest_nm = max(low_nm, SHORTEST_DETECTION_NM) if long_pass == "in" else low_nm
+    if not shortest_nm <= wavelength_nm <= high_nm:
         raise LimitError(
             "spectrograph",
-            f"centre_wavelength_nm={wavelength_nm:g} is outside {max(low_nm, SHORTEST_DETECTION_NM):g}.."
-            f"{high_nm:g} nm (grating at turret {turret}; the long pass blocks below {SHORTEST_DETECTION_NM:g} nm)",
+            f"centre_wavelength_nm={wavelength_nm:g} is outside {shortest_nm:g}..{high_nm:g} nm "
+            f"(grating at turret {turret}{blocked})",
             "choose a wavelength inside, or another grating",
         )
 
@@ -107,6 +121,7 @@ def set_beam_path(ins: Instruments, path: BeamPath) -> MsgGenerator[None]:
     movable = (ins.spectrograph, ins.l1_flip, ins.l5_flip, ins.laser)
     yield from darken(ins)
     yield from _read_state(*movable)
+    yield from _set_by_hand(ins, path)
     spectrograph = ins.spectrograph
     yield from _move_if_needed(
         (ins.l1_flip.lens, path.l1),
@@ -120,6 +135,17 @@ def set_beam_path(ins: Instruments, path: BeamPath) -> MsgGenerator[None]:
         yield from _move_if_needed((spectrograph.centre_wavelength_nm, path.centre_wavelength_nm))
     yield from _read_state(*movable)
     verify_beam_path(ins, path)
+
+
+def _set_by_hand(ins: Instruments, path: BeamPath) -> MsgGenerator[None]:
+    """Have the operator do what is not as the path needs it, one request after the other.
+
+    A long pass that nobody has named or moved is taken to be in, where it always is.
+    """
+    long_pass, lamp = ins.microscope.long_pass, ins.microscope.lamp
+    if long_pass.get() != path.long_pass and not (path.long_pass == "in" and long_pass.get() == "not named"):
+        yield from bps.mv(long_pass, path.long_pass)
+    yield from _move_if_needed((lamp, path.lamp))
 
 
 def _read_state(*instruments: Instrument) -> MsgGenerator[None]:
@@ -161,16 +187,22 @@ def verify_beam_path(ins: Instruments, path: BeamPath) -> None:
                                   "check the part by hand; nothing was exposed")
 
 
-def light_on(ins: Instruments, excitation: Excitation) -> MsgGenerator[None]:
+def light_on(ins: Instruments, excitation: Excitation, shutter_open: bool = True) -> MsgGenerator[None]:
     """Switch the laser on at the given rate and intensity and open the shutter.
 
     The laser's own safe order (dark, set, unlock, verify, ramp) is the laser device's business.
+
+    Args:
+        ins: the instruments.
+        excitation: rate and intensity.
+        shutter_open: False leaves the spectrograph dark: light on the sample only.
     """
     laser = ins.laser
     yield from _move_if_needed((laser.repetition_rate_Hz, excitation.repetition_rate_Hz))
     yield from bps.mv(laser.intensity_permille, excitation.intensity_permille)
     yield from bps.mv(laser.emission, "on")
-    yield from bps.mv(ins.spectrograph.shutter, "open")
+    if shutter_open:
+        yield from bps.mv(ins.spectrograph.shutter, "open")
 
 
 def verify_light(ins: Instruments) -> MsgGenerator[None]:

@@ -23,6 +23,8 @@ WAVELENGTH_S, WAVELENGTH_S_PER_NM = 0.1, 0.005
 SLIT_S, SLIT_S_PER_UM = 0.2, 1e-3
 READOUT_S = 0.05
 """From the end of an exposure to the begin of the next one."""
+BY_HAND_S = 60.0
+"""A person takes a filter out, or switches a lamp on."""
 RUN_S = 0.5
 """Opening and closing a run, reading the state of the instruments."""
 
@@ -102,7 +104,7 @@ def estimate_series(
 
 
 def moves_s(before: BeamPath, after: BeamPath) -> float:
-    """Time from one beam path to the next; all parts move at once, the wavelength after the turret.
+    """Time from one beam path to the next; what is driven moves at once, the wavelength after the turret.
 
     Between measurements the exit port is at the camera.
     """
@@ -115,8 +117,10 @@ def moves_s(before: BeamPath, after: BeamPath) -> float:
         parts_s.append(FLIP_S)
     if before.entrance_slit_um != after.entrance_slit_um:
         parts_s.append(SLIT_S + SLIT_S_PER_UM * abs(after.entrance_slit_um - before.entrance_slit_um))
+    hands = ((before.long_pass, after.long_pass), (before.lamp, after.lamp))
+    by_hand_s = BY_HAND_S * sum(first != second for first, second in hands)
     moved_nm = abs(after.centre_wavelength_nm - before.centre_wavelength_nm) if after.dispersed else 0.0
-    return max(parts_s) + (WAVELENGTH_S + WAVELENGTH_S_PER_NM * moved_nm if moved_nm else 0.0)
+    return by_hand_s + max(parts_s) + (WAVELENGTH_S + WAVELENGTH_S_PER_NM * moved_nm if moved_nm else 0.0)
 
 
 def _disk_bytes(ins: Instruments, step: SeriesStep, rate_Hz: float) -> float:

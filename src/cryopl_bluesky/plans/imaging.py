@@ -13,13 +13,14 @@ from cryopl_bluesky.devices.instruments import Instruments
 from cryopl_bluesky.plans.arguments import Lens, Permille, Positive, PositiveInt, excitation_of, stop_settings
 from cryopl_bluesky.plans.beam_path import BeamPath, Excitation
 from cryopl_bluesky.plans.exposures import events
-from cryopl_bluesky.plans.measurement import Exposures, Measurement, Metadata, measurement_plan
+from cryopl_bluesky.plans.measurement import Exposures, Measurement, Metadata, Reference, measurement_plan
 
 WIDE_OPEN_UM = 2500.0
 """Entrance slit of the image mode: as wide as it goes."""
 
 
-def _camera_settings(ins: Instruments, exposure_s: float, frames: int) -> list[tuple[Any, Any]]:
+def camera_settings(ins: Instruments, exposure_s: float, frames: int) -> list[tuple[Any, Any]]:
+    """The camera's settings for `frames` alike, one after the other, as (quantity, value)."""
     return [(ins.camera.exposure_s, exposure_s), (ins.camera.frames_expected, frames)]
 
 
@@ -31,7 +32,7 @@ def _spectra(
         path=path,
         exposures=Exposures(frames, exposure_s, frames=True),
         excitation=excitation,
-        configure=_camera_settings(ins, exposure_s, frames),
+        configure=camera_settings(ins, exposure_s, frames),
         detectors=[ins.cryostat, ins.camera],
         events=lambda: events(frames, [ins.cryostat, ins.camera], [ins.spectrograph.wavelength_axis]),
         md={"spectrum": spectrum},
@@ -63,7 +64,7 @@ def widefield_image(
         path=BeamPath(port="camera", l1=l1, entrance_slit_um=WIDE_OPEN_UM),
         exposures=Exposures(frames, exposure_s, frames=True),
         excitation=excitation_of(ins, intensity_permille, repetition_rate_Hz),
-        configure=_camera_settings(ins, exposure_s, frames),
+        configure=camera_settings(ins, exposure_s, frames),
         detectors=[ins.cryostat, ins.camera],
         events=lambda: events(frames, [ins.cryostat, ins.camera]),
     )
@@ -153,7 +154,7 @@ def dark(
         exposures=Exposures(frames, exposure_s, frames=True),
         excitation=None,
         configure=[
-            *_camera_settings(ins, exposure_s, frames),
+            *camera_settings(ins, exposure_s, frames),
             (ins.hbt.record, "rates"),
             (ins.hbt.store_tags, False),
             (ins.hbt.expect_sync, False),
@@ -162,4 +163,7 @@ def dark(
         ],
         detectors=[ins.cryostat, ins.camera, ins.hbt],
         events=lambda: events(frames, [ins.cryostat, ins.camera, ins.hbt]),
+        calibrates=Reference((
+            "camera_gain", "camera_readout_rate", "camera_binning", "exposure_s", "spad1_channel", "spad2_channel",
+        )),
     )

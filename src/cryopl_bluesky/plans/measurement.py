@@ -6,7 +6,7 @@ import functools
 import inspect
 import platform
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Concatenate, ParamSpec, Protocol
 
 from bluesky import plan_stubs as bps
@@ -54,6 +54,21 @@ class Exposures:
 
 
 @dataclass(frozen=True)
+class Reference:
+    """What makes a measurement a calibration of others.
+
+    Attributes:
+        depends_on: conditions (see `conditions`) that a measurement must share for the calibration to be valid for it.
+        ranges: conditions that may lie within closed ranges (lowest, highest).
+        values: what is known beforehand, with its error and unit in the name, for example the diameter of a bead.
+    """
+
+    depends_on: tuple[str, ...]
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    values: Metadata = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Measurement:
     """Everything a measurement will do, before it does it.
 
@@ -62,7 +77,10 @@ class Measurement:
         exposures: how much of it there is.
         events: makes the messages between opening and closing the run.
         detectors: what is staged for the run.
-        excitation: laser settings; None = the laser stays locked and the shutter closed.
+        excitation: laser settings; None = the laser stays locked.
+        shutter_open: whether light reaches the detectors during the events; None = when there is an excitation.
+        begin_permille: intensity with which the light comes on, if the events raise it to that of the excitation.
+        calibrates: what the run is valid for, if it is a calibration.
         collecting: what writes streams of its own during the events.
         configure: quantities of detectors to set before staging, as (quantity, value).
         md: what only this measurement adds to the start document.
@@ -76,6 +94,9 @@ class Measurement:
     collecting: list[Any] = field(default_factory=list)
     configure: list[tuple[Any, Any]] = field(default_factory=list)
     md: Metadata = field(default_factory=dict)
+    shutter_open: bool | None = None
+    begin_permille: float | None = None
+    calibrates: Reference | None = None
 
 
 @dataclass(frozen=True)
@@ -188,7 +209,12 @@ def _run(
     def exposing(start: Metadata) -> MsgGenerator[str]:
         # The laser takes a second to come up safely; a run lasts as long as its exposures.
         if measurement.excitation is not None:
-            yield from light_on(ins, measurement.excitation)
+            begin = measurement.begin_permille
+            excitation = measurement.excitation
+            first = excitation if begin is None else replace(excitation, intensity_permille=begin)
+            yield from light_on(ins, first, measurement.shutter_open is not False)
+        elif measurement.shutter_open:
+            yield from bps.mv(ins.spectrograph.shutter, "open")
         return (yield from bpp.run_wrapper(recorded(), md=start))
 
     def recorded() -> MsgGenerator[None]:
@@ -226,6 +252,7 @@ def start_document(ins: Instruments, name: str, measurement: Measurement, argume
         **ins.microscope.optics_record(),
     }
     excitation = measurement.excitation
+    found = conditions(ins, measurement)
     return {
         "plan_name": name,
         "measurement": name,
@@ -239,8 +266,58 @@ def start_document(ins: Instruments, name: str, measurement: Measurement, argume
             "wavelength_nm": float(ins.laser.wavelength_nm.get()),
         },
         "operator_answers": [asdict(answer) for answer in ins.operator.answers],
-        "calibration": {},
+        "conditions": found,
+        **({} if measurement.calibrates is None else {"calibration_of": calibration_of(name, measurement, found)}),
+        "calibration": {},  # filled by the session, which knows the catalog
         "versions": versions(),
+    }
+
+
+def conditions(ins: Instruments, measurement: Measurement) -> Metadata:
+    """The settings that decide which calibrations are valid for a measurement; only those that matter to it.
+
+    Returns:
+        JSON values by name: `relay`, `l1`, `lines_per_mm` (with a grating), camera and SPAD settings (with that
+        detector), `repetition_rate_Hz` and `intensity_permille` (with the laser).
+    """
+    path, excitation = measurement.path, measurement.excitation
+    found: Metadata = {"relay": ins.microscope.relay.get(), "l1": path.l1}
+    if path.dispersed:
+        found["lines_per_mm"] = path.lines_per_mm
+    if ins.camera in measurement.detectors:
+        camera = ins.camera
+        found |= {
+            "camera_gain": camera.gain.get(), "camera_readout_rate": camera.readout_rate.get(),
+            "camera_binning": camera.binning.get(), "exposure_s": camera.exposure_s.get(),
+        }
+    if ins.hbt in measurement.detectors:
+        channels = ("spad1_channel", "spad2_channel", "sync_channel")
+        found |= {name: getattr(ins.hbt, name).get() for name in channels}
+    if excitation is not None:
+        found |= {
+            "repetition_rate_Hz": excitation.repetition_rate_Hz, "intensity_permille": excitation.intensity_permille,
+        }
+    return found
+
+
+def calibration_of(name: str, measurement: Measurement, found: Metadata) -> Metadata:
+    """The key of the start document by which the catalog knows a calibration.
+
+    Args:
+        name: of the plan, which is the kind of calibration.
+        measurement: has a `calibrates`.
+        found: the measurement's conditions.
+
+    Returns:
+        `kind`, `valid_for` (conditions, or [lowest, highest]) and `reference` (values known beforehand).
+    """
+    reference = measurement.calibrates
+    assert reference is not None, "it is a calibration"
+    valid_for = {key: found[key] for key in reference.depends_on if key in found}
+    return {
+        "kind": name,
+        "valid_for": valid_for | {key: list(limits) for key, limits in reference.ranges.items()},
+        "reference": dict(reference.values),
     }
 
 

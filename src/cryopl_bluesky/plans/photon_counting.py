@@ -26,13 +26,21 @@ from cryopl_bluesky.plans.arguments import (
 )
 from cryopl_bluesky.plans.beam_path import BeamPath, check_wavelength
 from cryopl_bluesky.plans.exposures import event, wavelength_scan
-from cryopl_bluesky.plans.measurement import Exposures, Measurement, Metadata, measurement_plan
+from cryopl_bluesky.plans.measurement import Exposures, Measurement, Metadata, Reference, measurement_plan
+
+SPAD_CHANNELS = ("spad1_channel", "spad2_channel")
+"""Conditions that a calibration of the SPADs depends on."""
 
 
-def _photon_settings(
+def photon_settings(
     ins: Instruments, record: str, duration_s: float, rate_Hz: float, binwidth_ps: int, store_tags: bool,
     until: Until | None,
 ) -> list[tuple[Any, Any]]:
+    """The interferometer's settings for histograms over one laser period, as (quantity, value).
+
+    Raises:
+        LimitError: the bins are wider than half of the period.
+    """
     period_ps = 1e12 / rate_Hz
     if binwidth_ps > period_ps / 2:
         raise LimitError("hbt", f"binwidth_ps={binwidth_ps} is above half of the laser period of {period_ps:.0f} ps",
@@ -55,7 +63,7 @@ def _pair_histogram(ins: Instruments, side_peaks: int, rate_Hz: float, binwidth_
     return [(ins.hbt.g2_binwidth_ps, binwidth_ps), (ins.hbt.g2_bins, 2 * half_bins + 1)]
 
 
-def _mean_step_nm(wavelengths_nm: Sequence[float]) -> float:
+def mean_step_nm(wavelengths_nm: Sequence[float]) -> float:
     """Mean distance between neighbours in the order of the scan."""
     return float(np.abs(np.diff(wavelengths_nm)).mean()) if len(wavelengths_nm) > 1 else 0.0
 
@@ -100,7 +108,7 @@ def decay(
         path=BeamPath("hbt", l1, "in", lines_per_mm, wavelength_nm, entrance_slit_um, exit_slit_um),
         exposures=Exposures(1, duration_s, tags=store_tags),
         excitation=excitation,
-        configure=_photon_settings(
+        configure=photon_settings(
             ins, "decay", duration_s, excitation.repetition_rate_Hz, binwidth_ps, store_tags, until
         ),
         detectors=[ins.cryostat, ins.hbt],
@@ -162,9 +170,9 @@ def trpl_map(
     tags = [ins.hbt.tags] if store_tags else []
     return Measurement(
         path=BeamPath("hbt", l1, "in", lines_per_mm, wavelengths_nm[0], entrance_slit_um, exit_slit_um),
-        exposures=Exposures(len(wavelengths_nm), dwell_s, tags=store_tags, step_nm=_mean_step_nm(wavelengths_nm)),
+        exposures=Exposures(len(wavelengths_nm), dwell_s, tags=store_tags, step_nm=mean_step_nm(wavelengths_nm)),
         excitation=excitation,
-        configure=_photon_settings(
+        configure=photon_settings(
             ins, "decay", dwell_s, excitation.repetition_rate_Hz, binwidth_ps, store_tags, until
         ),
         detectors=[ins.cryostat, ins.hbt],
@@ -222,10 +230,10 @@ def g2(
     tags = [ins.hbt.tags] if store_tags else []
     return Measurement(
         path=BeamPath("hbt", l1, "in", lines_per_mm, wavelengths_nm[0], entrance_slit_um, exit_slit_um),
-        exposures=Exposures(len(wavelengths_nm), duration_s, tags=store_tags, step_nm=_mean_step_nm(wavelengths_nm)),
+        exposures=Exposures(len(wavelengths_nm), duration_s, tags=store_tags, step_nm=mean_step_nm(wavelengths_nm)),
         excitation=excitation,
         configure=[
-            *_photon_settings(ins, "decay+g2", duration_s, rate_Hz, decay_binwidth_ps, store_tags, until),
+            *photon_settings(ins, "decay+g2", duration_s, rate_Hz, decay_binwidth_ps, store_tags, until),
             *_pair_histogram(ins, side_peaks, rate_Hz, binwidth_ps),
         ],
         detectors=[ins.cryostat, ins.hbt],
@@ -276,9 +284,10 @@ def channel_delay(
         exposures=Exposures(1, duration_s),
         excitation=excitation,
         configure=[
-            *_photon_settings(ins, "g2", duration_s, rate_Hz, binwidth_ps, store_tags=False, until=None),
+            *photon_settings(ins, "g2", duration_s, rate_Hz, binwidth_ps, store_tags=False, until=None),
             *_pair_histogram(ins, side_peaks, rate_Hz, binwidth_ps),
         ],
         detectors=[ins.cryostat, ins.hbt],
         events=lambda: event([ins.cryostat, ins.hbt], [ins.spectrograph.centre_wavelength_nm]),
+        calibrates=Reference(SPAD_CHANNELS),
     )

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from cryopl_bluesky.devices.instruments import Instruments
 from cryopl_bluesky.drivers.errors import LimitError
-from cryopl_bluesky.plans import imaging, photon_counting
+from cryopl_bluesky.plans import calibrations, imaging, photon_counting
 from cryopl_bluesky.plans.measurement import Measurement, MeasurementPlan
 
 STEPS: Mapping[str, MeasurementPlan[...]] = {
@@ -26,8 +26,13 @@ STEPS: Mapping[str, MeasurementPlan[...]] = {
     "g2": photon_counting.g2,
     "channel_delay": photon_counting.channel_delay,
     "dark": imaging.dark,
+    "irf": calibrations.irf,
+    "scale": calibrations.scale,
+    "spot": calibrations.spot,
+    "wavelength_lines": calibrations.wavelength_lines,
+    "laser_power": calibrations.laser_power,
 }
-"""The plans that may be steps of a series, by name."""
+"""The plans that may be steps of a series, by name. From `irf` on they need somebody at the microscope."""
 
 _POLICY = r"^(skip|abort|retry\([1-9]\d?\))$"
 

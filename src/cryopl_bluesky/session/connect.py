@@ -150,9 +150,9 @@ class _Connector:
     def microscope(self) -> Microscope:
         optics = self._profile.optics
         return Microscope(
-            name="microscope", labels={"microscope"}, pixel_um=optics.pixel_um, f_objective_mm=optics.f_objective_mm,
-            f_l2_mm=optics.f_l2_mm, objective_na=optics.objective_na, fraction_at_sample=optics.fraction_at_sample,
-            **self._profile.microscope.model_dump(),
+            name="microscope", operator=self._operator, labels={"microscope"}, pixel_um=optics.pixel_um,
+            f_objective_mm=optics.f_objective_mm, f_l2_mm=optics.f_l2_mm, objective_na=optics.objective_na,
+            fraction_at_sample=optics.fraction_at_sample, **self._profile.microscope.model_dump(),
         )
 
     def connected(self, name: str) -> Instrument:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import logging
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,12 +19,14 @@ from cryopl_bluesky.catalog.journal import Journal
 from cryopl_bluesky.catalog.metadata import PersistentMetadata
 from cryopl_bluesky.catalog.profile import write_tiled_profile
 from cryopl_bluesky.catalog.recovery import Recovered, close_interrupted, delivered_list, undelivered
+from cryopl_bluesky.catalog.results import store_result
 from cryopl_bluesky.catalog.writer import Feeder
 from cryopl_bluesky.config import Profile
 from cryopl_bluesky.drivers.operator import ConsoleOperator, Operator
 from cryopl_bluesky.session.connect import connect
 from cryopl_bluesky.session.lab import open_lab
 from cryopl_bluesky.session.memory import share_memory_pools
+from cryopl_bluesky.session.provenance import Provenance
 from cryopl_bluesky.session.validation import validate_first_events_only
 from cryopl_bluesky.supervision.guard_reports import note_opening, take_reports
 from cryopl_bluesky.supervision.hold_up import HoldUp
@@ -56,6 +59,7 @@ class Session:
         instruments: the devices.
         disk: whether there is room.
         interlocks: holds up runs while something is not in order: the disk, the temperature.
+        provenance: names the calibrations of each measurement in its start document.
         notifier: tells people who are not here what happened.
         RE: the RunEngine; its documents are in the journal before anything else sees them.
         recovered: runs of earlier sessions that were closed as interrupted.
@@ -103,16 +107,20 @@ class Session:
         self.interlocks = HoldUp(
             (self.disk, TemperatureInterlock(self.instruments.cryostat), ClockInterlock()), self.instruments, self._tell
         )
+        self.provenance = Provenance(
+            profile.calibration.max_age_days.model_dump(), self._say, nothing_before=not self.folder.has_runs()
+        )
+        self._metadata = PersistentMetadata(self.folder.metadata)
         self.RE = self._run_engine()
         self.recovered: list[Recovered] = close_interrupted(self.folder.journal)
+        self._background.submit(self.provenance.look_up, lambda: self.catalog.client)
         self._background.submit(self._deliver_what_is_missing)
 
     def _run_engine(self) -> RunEngine:
         validate_first_events_only()
-        metadata = PersistentMetadata(self.folder.metadata)
         engine = RunEngine(
-            metadata,  # pyright: ignore[reportArgumentType] - any mutable mapping serves
-            scan_id_source=metadata.next_scan_id,
+            self._metadata,  # pyright: ignore[reportArgumentType] - any mutable mapping serves
+            scan_id_source=self._metadata.next_scan_id,
         )
         engine.md["profile"] = self.profile.name
         engine.subscribe(self.journal)
@@ -120,8 +128,10 @@ class Session:
         baseline = [ins.spectrograph, ins.laser, ins.l1_flip, ins.l5_flip, ins.microscope]
         engine.preprocessors.append(SupplementalData(baseline=baseline))
         engine.preprocessors.append(self.interlocks)
+        engine.preprocessors.append(self.provenance)
         keeper = SafeStateKeeper(self.instruments)
         engine.subscribe(keeper.watch_documents)
+        engine.subscribe(self.provenance.watch_documents)
         engine.subscribe(self.notifier.watch_documents)
         engine.state_hook = keeper  # pyright: ignore[reportAttributeAccessIssue] - bluesky types it as None
         return engine
@@ -131,6 +141,40 @@ class Session:
         print(text, flush=True)
         log.warning(text)
         self.notifier.send("disk" if interlock == "disk" else "trip", f"Interlock: {interlock}", text)
+
+    def _say(self, text: str) -> None:
+        """Say something that the user should know now, at the prompt or above the progress of a night."""
+        print(text, flush=True)
+        log.info(text)
+
+    def calibrations(self) -> None:
+        """Print the calibrations that this session knows, by kind, newest first."""
+        from rich.console import Console
+
+        from cryopl_bluesky.catalog.calibrations import KINDS
+        from cryopl_bluesky.session.tables import calibrations_table
+
+        Console().print(calibrations_table([run for kind in KINDS for run in self.provenance.known(kind)]))
+
+    def store_result(
+        self, analysis: str, result: Any, sources: Sequence[str], md: Mapping[str, Any] | None = None
+    ) -> str:
+        """Keep the result of an analysis as a run linked to its sources; see `catalog.results.store_result`.
+
+        Args:
+            analysis: name of the analysis, for example `line_fit`.
+            result: dict or dataclass of values, errors and units.
+            sources: uids of the runs that it comes from.
+            md: more keys for the start document.
+
+        Returns:
+            Uid of the run.
+
+        Raises:
+            NotStorableError: no sources, or a value that JSON does not know.
+        """
+        journal = Journal(self.folder.journal, self.feeder.notify)  # of its own: a plan may be writing to the other
+        return store_result(journal, analysis, result, sources, scan_id=self._metadata.next_scan_id(), md=md)
 
     def _deliver_what_is_missing(self) -> None:
         try:
@@ -174,6 +218,8 @@ class Session:
         not_safe = make_safe(self.instruments)
         for problem in not_safe.values():
             print(f"NOT SAFE: {problem}; the guard goes on trying, look yourself as well", flush=True)
+        for what in self.instruments.microscope.left_by_hand():
+            self._say(f"Before you go: {what}; the next session takes it to be as the profile says.")
         self.journal.close()
         if not self.feeder.close(DELIVERY_TIMEOUT_S):
             log.warning("the catalog is behind; the next session delivers the rest from %s", self.folder.journal)

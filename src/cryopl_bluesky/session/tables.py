@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from datetime import datetime
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from cryopl_bluesky.catalog.calibrations import CalibrationRun, version_of
 from cryopl_bluesky.catalog.series import SeriesRecord
 
 
@@ -38,4 +40,20 @@ def steps_table(record: SeriesRecord) -> Table:
         reason = step.reason or (unsettled.get(step.temperature_K, "") if step.state == "missing" else "")
         table.add_row(f"{step.temperature_K:g}", step.plan, step.state,
                       "" if step.scan_id is None else str(step.scan_id), reason)
+    return table
+
+
+def calibrations_table(runs: Sequence[CalibrationRun]) -> Table:
+    """One line a calibration, in the order given, with what it is valid for."""
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for column in ("kind", "version", "scan", "uid", "made", "days old"):
+        table.add_column(column, justify="right" if column in ("version", "days old") else "left", no_wrap=True)
+    table.add_column("valid for")
+    now = time.time()
+    for run in runs:
+        conditions = ", ".join(f"{name}={value}" for name, value in run.valid_for.items())
+        table.add_row(
+            run.kind, str(version_of(run, runs)), "" if run.scan_id is None else str(run.scan_id), run.uid[:8],
+            f"{datetime.fromtimestamp(run.time):%m-%d %H:%M}", f"{run.age_days(now):.1f}", conditions,
+        )
     return table

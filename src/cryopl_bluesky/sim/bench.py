@@ -60,6 +60,7 @@ class OpticsState:
         exit_slit_um: slit in front of the interferometer.
         port: "camera" or "hbt".
         shutter_open: entrance shutter of the spectrograph.
+        long_pass_in: the long pass is in the detection path, so that no laser light reaches the detectors.
         moving: names of parts that are on their way; light does not reach the detectors meanwhile.
     """
 
@@ -72,6 +73,7 @@ class OpticsState:
     exit_slit_um: float = 100.0
     port: str = "camera"
     shutter_open: bool = False
+    long_pass_in: bool = True
     moving: set[str] = field(default_factory=set)
 
 
@@ -87,6 +89,7 @@ class Bench:
         optics: where the movable parts stand.
         seed: seed of all random numbers.
         replay: photon file (.ptu) whose photons reach the SPADs instead of generated ones.
+        lamp: the spectral lamp that shines on the sample plane, a name of `sim/lamp.py`; "" = none.
         room_light_Hz: extra uncorrelated detections per SPAD while the path to the SPADs is open.
         faults: names of faults that are switched on, with their parameter.
         memory: what is still known when this process has ended; the optics begin as it says.
@@ -99,6 +102,7 @@ class Bench:
     optics: OpticsState = field(default_factory=OpticsState)
     seed: int = 1
     replay: Path | None = None
+    lamp: str = ""
     room_light_Hz: float = 0.0
     faults: dict[str, float] = field(default_factory=dict)
     memory: Memory = field(default_factory=Memory)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from cryopl_bluesky.sim.layout import EmitterLayout, FloatArray, PlateLayout, SolutionLayout
+from cryopl_bluesky.sim.layout import BeadLayout, EmitterLayout, FloatArray, PlateLayout, SolutionLayout
 from cryopl_bluesky.sim.light_path import (
     CHIP_PX,
     PIXEL_UM,
@@ -26,7 +26,7 @@ from cryopl_bluesky.sim.light_path import (
 SHIFT_STEP_EV = 2.5e-4
 _COLLECTION_POINTS = 600
 _FAINTEST = 1e-6
-ContinuousLayout = PlateLayout | SolutionLayout
+ContinuousLayout = PlateLayout | SolutionLayout | BeadLayout
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def surface_light(
     """Light per um^2 of the slit plane and its energy shift on the grid of positions on the chip.
 
     Args:
-        layout: plates or solution.
+        layout: plates, solution or beads.
         path: state of the optics.
         x_um: positions along the dispersion on the chip, ascending, shape (nx,).
         y_um: positions along the slit on the chip, ascending, shape (ny,).

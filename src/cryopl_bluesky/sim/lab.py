@@ -16,6 +16,7 @@ from cryopl_bluesky.sim.bench import Bench
 from cryopl_bluesky.sim.clock import BenchClock
 from cryopl_bluesky.sim.fault_schedule import FaultSchedule, draw_faults
 from cryopl_bluesky.sim.flip_mount import MffBackend
+from cryopl_bluesky.sim.lamp import checked_lamp
 from cryopl_bluesky.sim.memory import Memory
 from cryopl_bluesky.sim.sample import Sample
 from cryopl_bluesky.sim.sepia2 import Sepia2Library
@@ -48,8 +49,11 @@ class VirtualLab:
             thermal=_thermal_model(kept, float(settings.initial_temperature_K)),
             seed=settings.seed,
             replay=settings.replay,
+            lamp=checked_lamp(settings.lamp),
             memory=kept,
         )
+        self.bench.optics.relay_magnification = 4.0 if settings.relay == "4x" else 1.0
+        self.bench.optics.long_pass_in = settings.long_pass == "in"
         drawn = draw_faults(settings.random_faults) if settings.random_faults else []
         self._faults = [*settings.faults, *drawn]
         self._schedule: FaultSchedule | None = None

@@ -1,4 +1,4 @@
-"""Where on the sample light comes from: plates, single emitters, or a solution.
+"""Where on the sample light comes from: plates, single emitters, a solution, or beads.
 
 Brightness is counted in emission units: 1 per um^2 for plates and solution, 1 per emitter for emitters; the
 sample says how many photons per second a unit gives. The sample plane has its origin on the optical axis, x
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr
+from scipy.special import i0e, ndtr
 
 from cryopl_bluesky.sim.emission import FWHM_PER_SIGMA
 
@@ -184,4 +184,70 @@ def _emitters(layout: EmitterLayout) -> tuple[FloatArray, FloatArray, FloatArray
     return x_um, y_um, strengths, shifts_eV
 
 
-Layout = PlateLayout | SolutionLayout | EmitterLayout
+@dataclass(frozen=True)
+class BeadLayout:
+    """Fluorescent spheres of one size, dyed throughout: one on the axis, others scattered by the seed.
+
+    Attributes:
+        diameter_um: of every bead.
+        count: number of others that are tried; those nearer than `distance_um` to another one are left out.
+        distance_um: smallest distance of two centres.
+        extent_um: half side of the square that they are scattered over.
+        seed: of the positions.
+    """
+
+    diameter_um: float = 2.11
+    count: int = 4000
+    distance_um: float = 4.5
+    extent_um: float = 64.0
+    seed: int = 1
+
+    def centres_um(self) -> FloatArray:
+        """Centres (x, y) of all beads, the one on the axis first, shape (n, 2)."""
+        return _bead_centres_um(self)
+
+    def brightness(
+        self, x_um: FloatArray, y_um: FloatArray, psf_sigma_um: float = 0.0
+    ) -> tuple[FloatArray, FloatArray]:
+        """Emission units per um^2 (1 through the middle of a bead) and energy shift 0; see `PlateLayout.brightness`."""
+        total = np.zeros((y_um.size, x_um.size))
+        reach_um = self.diameter_um / 2.0 + _TAIL_SIGMAS * psf_sigma_um
+        radii_um, profile = _bead_profile(self.diameter_um / 2.0, psf_sigma_um)
+        for at_x_um, at_y_um in self.centres_um():
+            rows = slice(*np.searchsorted(y_um, [at_y_um - reach_um, at_y_um + reach_um]))
+            columns = slice(*np.searchsorted(x_um, [at_x_um - reach_um, at_x_um + reach_um]))
+            from_centre_um = np.hypot(x_um[None, columns] - at_x_um, y_um[rows, None] - at_y_um)
+            total[rows, columns] += np.interp(from_centre_um, radii_um, profile, right=0.0)
+        return total, np.zeros_like(total)
+
+
+@lru_cache(maxsize=16)
+def _bead_centres_um(layout: BeadLayout) -> FloatArray:
+    rng = np.random.default_rng([layout.seed, 3])
+    centres_um = np.zeros((1, 2))
+    for candidate_um in rng.uniform(-layout.extent_um, layout.extent_um, (layout.count, 2)):
+        if np.hypot(*(centres_um - candidate_um).T).min() >= layout.distance_um:
+            centres_um = np.vstack([centres_um, candidate_um])
+    centres_um.flags.writeable = False
+    return centres_um
+
+
+@lru_cache(maxsize=16)
+def _bead_profile(radius_um: float, sigma_um: float) -> tuple[FloatArray, FloatArray]:
+    """Chord of a sphere (1 in the middle) against the distance from its axis, blurred by a Gaussian.
+
+    The two-dimensional Gaussian blur of a radial function f is the integral of f(s) s/sigma^2
+    exp(-(r^2 + s^2)/2 sigma^2) I0(r s/sigma^2); with s = R sin(u) the chord R cos(u) has no edge.
+    """
+    radii_um = np.linspace(0.0, radius_um + _TAIL_SIGMAS * sigma_um, 500)
+    if sigma_um == 0.0:
+        return radii_um, np.sqrt(np.maximum(1.0 - (radii_um / radius_um) ** 2, 0.0))
+    angles = np.linspace(0.0, np.pi / 2.0, 1001)
+    from_axis_um = radius_um * np.sin(angles)
+    kernel = i0e(radii_um[:, None] * from_axis_um / sigma_um**2)
+    kernel *= np.exp(-0.5 * ((radii_um[:, None] - from_axis_um) / sigma_um) ** 2)
+    weights = np.cos(angles) * from_axis_um / sigma_um**2 * radius_um * np.cos(angles)
+    return radii_um, np.trapezoid(kernel * weights, angles, axis=1)
+
+
+Layout = PlateLayout | SolutionLayout | EmitterLayout | BeadLayout

@@ -26,6 +26,7 @@ from cryopl_bluesky.sim.light_path import (
 )
 from cryopl_bluesky.sim.sample import Sample
 
+LASER_NM = 405.0
 _POINTS = 401
 _MOST_LIFETIMES = 24
 _LIFETIME_STEP = 0.03
@@ -99,6 +100,39 @@ def spad_light(bench: Bench) -> SpadLight:
 
 @lru_cache(maxsize=128)
 def _light(sample: Sample, path: LightPath) -> SpadLight:
+    luminescence = _luminescence(sample, path)
+    if path.long_pass_in or not (path.open and path.port == "hbt" and path.excited):
+        return luminescence
+    return _with_laser_light(luminescence, _scattered_Hz(sample, path))
+
+
+def _scattered_Hz(sample: Sample, path: LightPath) -> float:
+    """Detections per second of laser light from the sample, both SPADs; the spectrograph selects it as any light."""
+    offset_um = 0.0
+    if path.lines_per_mm > 0.0:
+        nm_per_um = KymeraOptics().nm_per_um(path.lines_per_mm, path.centre_wavelength_nm)
+        offset_um = (LASER_NM - path.centre_wavelength_nm) / nm_per_um
+    exit_um = min(path.exit_slit_um, SPAD_IMAGE_UM)
+    passing = float(slit_pair_transmission(np.array([offset_um]), path.slit_image_um, exit_um)[0])
+    return sample.scattered_detections_per_s * path.power_uW / sample.reference_power_uW * passing
+
+
+def _with_laser_light(light: SpadLight, scattered_Hz: float) -> SpadLight:
+    """The light together with Poissonian laser light, which has no lifetime."""
+    total_Hz = light.rate_Hz + scattered_Hz
+    if scattered_Hz == 0.0:
+        return light
+    share = light.rate_Hz / total_Hz
+    return replace(
+        light,
+        rate_Hz=total_Hz,
+        fractions=(*(share * fraction for fraction in light.fractions), 1.0 - share),
+        lifetimes_ns=(*light.lifetimes_ns, 0.0),
+        g2_0=1.0 - (1.0 - light.g2_0) * share**2,
+    )
+
+
+def _luminescence(sample: Sample, path: LightPath) -> SpadLight:
     pulsed = path.laser_mode == "pulsed"
     repetition_rate_Hz = path.repetition_rate_Hz if pulsed else None
     pulse_fwhm_ps = path.pulse_fwhm_ps if pulsed else 0.0

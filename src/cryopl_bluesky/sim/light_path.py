@@ -28,6 +28,8 @@ WIDE_FIELD_SPOT_UM = (16.5, 18.0)
 FOCUSED_SPOT_UM = (2.5, 2.5)
 L5_SPOT_UM = 75.0
 SPAD_IMAGE_UM = 75.0
+LAMP_ON_SPAD_HZ = 2e5
+"""Detections per SPAD of a lamp that was left on."""
 _INTERFERENCE = 0.10
 _FRINGES_UM = (5.3, 6.1)
 _TEMPERATURE_STEP_K = 0.005
@@ -54,7 +56,9 @@ class LightPath:
         port: "camera" or "hbt".
         shutter_open: of the spectrograph.
         moving: a part is on its way.
-        room_light_Hz: detections per SPAD from the room.
+        room_light_Hz: detections per SPAD from the room, and from the lamp.
+        lamp: the spectral lamp that is on, "" = none.
+        long_pass_in: no laser light reaches the detectors.
     """
 
     temperature_K: float
@@ -73,6 +77,8 @@ class LightPath:
     shutter_open: bool
     moving: bool
     room_light_Hz: float
+    lamp: str = ""
+    long_pass_in: bool = True
 
     @classmethod
     def of(cls, bench: Bench) -> LightPath:
@@ -96,7 +102,10 @@ class LightPath:
                 port=optics.port,
                 shutter_open=optics.shutter_open,
                 moving=bool(optics.moving),
-                room_light_Hz=bench.room_light_Hz + (bench.fault("hbt.room_light") or 0.0),
+                room_light_Hz=bench.room_light_Hz + (bench.fault("hbt.room_light") or 0.0)
+                + (LAMP_ON_SPAD_HZ if bench.lamp else 0.0),
+                lamp=bench.lamp,
+                long_pass_in=optics.long_pass_in,
             )
 
     @property
@@ -120,7 +129,7 @@ class LightPath:
         return min(self.entrance_slit_um, L5_SPOT_UM) if self.l5_in else self.entrance_slit_um
 
     def for_camera(self) -> LightPath:
-        """The same state with all that the camera does not see (pulses, exit slit, room light) neutral."""
+        """The same state with all that the camera does not show neutral: pulses, exit slit, room and laser light."""
         return replace(
             self,
             laser_mode="cw",
@@ -128,6 +137,7 @@ class LightPath:
             pulse_fwhm_ps=0.0,
             exit_slit_um=0.0,
             room_light_Hz=0.0,
+            long_pass_in=True,
         )
 
 

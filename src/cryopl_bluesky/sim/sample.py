@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from cryopl_bluesky.sim.emission import FWHM_PER_SIGMA, HC_EV_NM, DecayModel, LineModel
-from cryopl_bluesky.sim.layout import EmitterLayout, FloatArray, Layout, PlateLayout, SolutionLayout
+from cryopl_bluesky.sim.layout import BeadLayout, EmitterLayout, FloatArray, Layout, PlateLayout, SolutionLayout
 
 _BAND_POINTS = 401
 _LINE_REACH_SIGMAS = 8.0
@@ -35,6 +35,7 @@ class Sample:
             excitation.
         spad_detections_per_s: summed over both SPADs, per emission unit, whole spectrum, same conditions.
         camera_background_per_s: scattered photons per camera pixel.
+        scattered_detections_per_s: laser light on both SPADs at the reference power when the long pass is out.
         spad_background_ratio: uncorrelated background detections per detected photon of the sample.
         reference_power_uW: average laser power that these rates belong to.
     """
@@ -49,6 +50,7 @@ class Sample:
     spad_detections_per_s: float = 3.5e4
     camera_background_per_s: float = 3.0
     spad_background_ratio: float = 0.002
+    scattered_detections_per_s: float = 4.0e4
     reference_power_uW: float = 4.14
 
     @classmethod
@@ -107,6 +109,23 @@ class Sample:
             camera_photons_per_s=3.0e8,
             spad_detections_per_s=6.0e3,
         )
+
+    @classmethod
+    def beads(cls, seed: int = 1) -> Sample:
+        """Fluorescent beads of 2.11 um for the scale: 515 nm, 30 nm wide, 3 ns, at any temperature."""
+        dye = cls.rhodamine_6g(seed)
+        line = replace(dye.line, gap_eV=HC_EV_NM / 515.0, width_eV=HC_EV_NM * 30.0 / 515.0**2)
+        kinetics = replace(dye.kinetics, cold_ns=3.0, warm_ns=3.0)
+        return replace(dye, name="beads", line=line, kinetics=kinetics, layout=BeadLayout(seed=seed),
+                       camera_photons_per_s=3.0e7)
+
+    @classmethod
+    def ink_film(cls, seed: int = 1) -> Sample:
+        """A uniform dried film of highlighter ink for the excitation spot: 510 nm, 50 nm wide, 2 ns."""
+        dye = cls.rhodamine_6g(seed)
+        line = replace(dye.line, gap_eV=HC_EV_NM / 510.0, width_eV=HC_EV_NM * 50.0 / 510.0**2)
+        kinetics = replace(dye.kinetics, cold_ns=2.0, warm_ns=2.0)
+        return replace(dye, name="ink_film", line=line, kinetics=kinetics, camera_photons_per_s=3.0e7)
 
     @classmethod
     def named(cls, name: str, seed: int = 1) -> Sample:
@@ -222,4 +241,6 @@ _NAMED: dict[str, Callable[[int], Sample]] = {
     "nanocrystal_film": Sample.nanocrystal_film,
     "single_emitter": Sample.single_emitter,
     "rhodamine_6g": Sample.rhodamine_6g,
+    "beads": Sample.beads,
+    "ink_film": Sample.ink_film,
 }

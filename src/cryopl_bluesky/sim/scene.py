@@ -13,6 +13,7 @@ from scipy.special import ndtr
 
 from cryopl_bluesky.sim.bench import Bench
 from cryopl_bluesky.sim.collection import collected_with_l5, emitters_on_chip, surface_light
+from cryopl_bluesky.sim.lamp import lamp_view
 from cryopl_bluesky.sim.layout import EmitterLayout, FloatArray
 from cryopl_bluesky.sim.light_path import (
     CHIP_PX,
@@ -55,12 +56,14 @@ class SceneRenderer:
     def photons_per_s(self) -> Frame:
         """Photo-electrons per second per unbinned pixel, float32 (2048, 2048), read-only.
 
-        Zero when the laser is off, the shutter closed, the port not the camera, or a part is moving. The
-        same array is returned while the state stays the same (temperature in steps of 5 mK).
+        Zero without light (laser off and no lamp), with the shutter closed, the port not the camera, or a part
+        moving. The same array is returned while the state stays the same (temperature in steps of 5 mK).
         """
         path = LightPath.of(self._bench)
-        if not (path.open and path.excited and path.port == "camera"):
+        if not (path.open and path.port == "camera" and (path.excited or path.lamp)):
             return self._dark
+        if not path.excited:
+            return self._by_lamp(replace(path.for_camera(), power_uW=0.0))
         path = path.for_camera()
         sample = self._bench.sample
         with self._lock:
@@ -69,11 +72,16 @@ class SceneRenderer:
             frame = self._at_reference_power(sample, path)
             if path.power_uW != sample.reference_power_uW:
                 frame = _read_only(frame * np.float32(path.power_uW / sample.reference_power_uW))
+            if path.lamp:
+                frame = _read_only(frame + self._by_lamp(replace(path, power_uW=0.0)))
             self._last = ((sample, path), frame)
             return frame
 
+    def _by_lamp(self, path: LightPath) -> Frame:
+        return lamp_view(replace(path, temperature_K=0.0), self._quantum_efficiency)
+
     def _at_reference_power(self, sample: Sample, path: LightPath) -> Frame:
-        key = (sample, replace(path, power_uW=sample.reference_power_uW))
+        key = (sample, replace(path, power_uW=sample.reference_power_uW, lamp=""))
         if key in self._drawn:
             self._drawn.move_to_end(key)
             return self._drawn[key]
