@@ -32,13 +32,16 @@ DEFAULT_FOLDER = Path("cryopl-data")
 
 def main() -> None:
     """Entry point: users' mistakes and instrument faults become one message, not a traceback."""
+    from cryopl_bluesky.analysis import AnalysisError
     from cryopl_bluesky.catalog.access import CatalogUnreachableError, NoCatalogError
     from cryopl_bluesky.drivers.errors import InstrumentError
+    from cryopl_bluesky.files import FileReadError
     from cryopl_bluesky.settings_file import ConfigError
 
     try:
         app()
-    except (ConfigError, InstrumentError, NoCatalogError, CatalogUnreachableError, LookupError) as error:
+    except (ConfigError, InstrumentError, NoCatalogError, CatalogUnreachableError, AnalysisError, FileReadError,
+            LookupError) as error:
         text = error.args[0] if isinstance(error, LookupError) and error.args else error
         errors.print(f"[bold red]error:[/bold red] {text}", highlight=False)
         logging.getLogger(__name__).debug("details", exc_info=True)
@@ -253,3 +256,61 @@ def show(
         figure = draw_run(found[0]) if len(found) == 1 else draw_series(found)
         save_figure(figure, png)
     console.print(f"drawn: {png}")
+
+
+@app.command()
+def analyse(
+    target: Annotated[str, typer.Argument(
+        help="run or series: start of its uid, a scan number, a recipe's name, or 'last'; or a file: .ptu, .sif, .asc, "
+             "a decay as text (.txt, .dat, .csv)"
+    )],
+    as_json: Annotated[bool, typer.Option(
+        "--json", help="print JSON alone, for other programs; no picture unless --png names one"
+    )] = False,
+    png: Annotated[Path | None, typer.Option(
+        "--png", help="picture to write; without it NAME.analysis.png in the current folder"
+    )] = None,
+    no_png: Annotated[bool, typer.Option("--no-png", help="write no picture")] = False,
+    irf: Annotated[Path | None, typer.Option("--irf", help="for a decay file: measured response as text")] = None,
+    period_ns: Annotated[float | None, typer.Option(
+        "--period-ns", help="for a decay file or a T2 file: laser period; a T2 file's is found without it"
+    )] = None,
+    rho: Annotated[tuple[float, float] | None, typer.Option(
+        "--rho", help="for g2: signal fraction of SPAD 1 and of SPAD 2, to correct for background"
+    )] = None,
+    save: Annotated[bool, typer.Option(
+        "--save", help="keep the result in the catalog, as a run that is linked to its sources"
+    )] = False,
+    recover: Annotated[bool, typer.Option(
+        "--recover", help="take what is there of a file that ends too early; the result carries a warning"
+    )] = False,
+    profile: ProfileOption = "sim",
+    data: DataOption = None,
+) -> None:
+    """Analyse a run, a series or a file: numbers with errors, units and where they are from, and the picture."""
+    from cryopl_bluesky.session.analysing import analyse_target
+
+    report = analyse_target(target, lambda: _folder(profile, data), irf=irf, period_ns=period_ns, rho=rho,
+                            recover=recover)
+    if as_json:
+        import json
+
+        print(json.dumps(report.to_dict(), indent=1, allow_nan=False, ensure_ascii=False))
+    else:
+        from cryopl_bluesky.session.report_table import print_report
+
+        print_report(report, console)
+    if save:
+        from cryopl_bluesky.reports import save_report
+
+        uid = save_report(_folder(profile, data), report)
+        (errors if as_json else console).print(f"kept as run {uid[:8]}")
+    if png is None and not (as_json or no_png or report.data is None):
+        png = Path(f"{Path(target).name}.analysis.png")
+    if png is not None:
+        from cryopl_bluesky.figures.style import save_figure
+        from cryopl_bluesky.reports.pictures import draw_report
+
+        save_figure(draw_report(report), png)
+        if not as_json:
+            console.print(f"picture: {png}")

@@ -1,6 +1,7 @@
 """The demo as a user runs it; then the truth that was put in must come out of the catalog alone."""
 
 import io
+import json
 import os
 import re
 import subprocess
@@ -15,10 +16,15 @@ from scipy.stats import chi2, norm
 
 from cryopl_bluesky.catalog.access import read_catalog
 from cryopl_bluesky.catalog.load import RunData, load_target
+from cryopl_bluesky.catalog.queries import find_run
+from cryopl_bluesky.catalog.results import results_of
 from cryopl_bluesky.config import load_profile
 from cryopl_bluesky.figures.runs import temperatures
 from cryopl_bluesky.figures.summary import SummaryRow, summarise
 from cryopl_bluesky.plans.recipe import Recipe, load_recipe
+from cryopl_bluesky.reports import analyse_run, analyse_series
+from cryopl_bluesky.reports.correlations import G2Report
+from cryopl_bluesky.reports.decays import TrplMapReport
 from cryopl_bluesky.session.dry_run import dry_run
 from cryopl_bluesky.sim.sample import Sample
 
@@ -138,3 +144,63 @@ def test_the_blue_side_decays_faster(night):
             gate = counts[top : top + 200] - counts[2000:].mean()
             mean_ns[name] = float((gate * np.arange(gate.size)).sum() / gate.sum())
         assert mean_ns["blue"] < mean_ns["red"], night_row.setpoint_K
+
+
+def test_the_reports_laws_are_the_samples_own(night):
+    """All parameters of a law together within 3 sigma would need their covariance; here each one alone is."""
+    line = Sample.named("superlattice").line
+    report = analyse_series(night[0])
+    truths = {
+        "peak_eV": {"E0_eV": line.gap_eV, "A_TE_eV_K": line.expansion_eV_K, "A_EP_eV": line.phonon_coupling_eV,
+                    "hw_eV": line.phonon_eV},
+        "fwhm_eV": {"G0_eV": line.width_eV, "g_LO_eV": line.optical_eV, "E_LO_eV": line.optical_phonon_eV},
+        "intensity": {"a1": line.quenching_ratio, "Ea1_eV": line.quenching_eV},
+    }  # fmt: skip
+    for quantity, parameters in truths.items():
+        law = report.laws[quantity]
+        assert law.good, law
+        for name, truth in parameters.items():
+            found = law.parameters[name]
+            assert found.error and abs(found.value - truth) < 3 * found.error, (quantity, name, found, truth)
+    assert [row.setpoint_K for row in report.rows] == [8, 40, 80, 150, 290]
+    assert len(report.origin.runs) == 20
+
+
+def test_the_reports_say_that_the_blue_side_decays_faster(night):
+    kinetics = Sample.named("superlattice").kinetics
+    for run in night[0]:
+        if run.start["measurement"] == "trpl_map":
+            report = analyse_run(run)
+            assert isinstance(report, TrplMapReport)
+            assert report.blue_is_faster, report.slope_ns_per_nm
+            assert report.law is not None, report.notes
+            found = report.law.parameters["tau_r_ns"]
+            truth_ns = kinetics.red_lifetime_ns(run.start["temperature_K"])
+            assert found.error and abs(found.value - truth_ns) < 3 * found.error, (found, truth_ns)
+
+
+def test_the_reports_g2_has_errors_by_blocks_and_claims_no_emitter(night):
+    for run in night[0]:
+        if run.start["measurement"] == "g2":
+            report = analyse_run(run)
+            assert isinstance(report, G2Report) and report.g2 is not None
+            assert report.g2.g2_0_raw.error and abs(report.g2.g2_0_raw.value - 1) < 4 * report.g2.g2_0_raw.error
+            assert report.g2.sigma_bootstrap is not None
+            assert not report.g2.single_emitter
+
+
+def test_cryopl_analyse_prints_the_series_and_keeps_it_beside_its_runs(folder, night):
+    environment = {**os.environ, "HOME": str(folder.parent), "TILED_PROFILES": str(folder.parent)}
+    command = [sys.executable, "-m", "cryopl_bluesky", "analyse", "demo", "--json", "--save", "--png", "demo.png"]
+    found = subprocess.run([*command, "--data", str(folder)], cwd=folder.parent, env=environment, capture_output=True,
+                           text=True, timeout=120)
+    assert found.returncode == 0, found.stderr
+    printed = json.loads(found.stdout)
+    assert printed["laws"]["peak_eV"]["parameters"]["E0_eV"]["unit"] == "eV"
+    assert (folder.parent / "demo.png").read_bytes().startswith(b"\x89PNG")
+    uids = [run.start["uid"] for run in night[0]]
+    with read_catalog(folder) as catalog:
+        (kept,) = results_of(catalog.client, uids[3])
+        assert kept["sources"] == uids
+        assert kept["result"] == printed
+        assert find_run(catalog.client, kept["uid"]).metadata["stop"]["exit_status"] == "success"

@@ -116,7 +116,10 @@ class PulsedG2:
         or 20, 50, 100 or all on either side: a claim that another choice takes back needs more pairs), that of the
         bootstrap too if there is one, and no pairs may be missing by dead time.
         """
-        upper = self.ci95[1] * self.side_mean / self._lowest_side_mean()
+        lowest = self._lowest_side_mean()
+        if lowest == 0:  # too few pairs for one of these choices
+            return False
+        upper = self.ci95[1] * self.side_mean / lowest
         if self.bootstrap is not None:
             upper = max(upper, self.g2_0_raw + 1.96 * self.bootstrap.sigma)
         return upper < LIMIT_OF_ONE_EMITTER and self.dead_time.ok is not False

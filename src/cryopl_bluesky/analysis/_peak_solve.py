@@ -17,7 +17,8 @@ from ._line_shapes import HAS_GAUSS, HAS_OTHER
 from ._peak_model import PeakModel
 from ._pixel_data import PixelData
 
-_ROUNDS = 12
+_ROUNDS = 40
+"""Rounds in which the weights must settle: 3 to 5 where the model is right, some 20 for one line laid over two."""
 _NO_LINE = (
     "No line found: the fit ran to its bounds (half a pixel wide, as a cosmic ray is, or wider than the spectrum); "
     "expose longer, remove cosmic rays, or choose a wavelength range that holds the line."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._checks import Floats, count_array
+from ._checks import count_array
 from ._decay_fit import DecayFit
 from ._decay_irf import Response
 from .lifetimes import fit_decay
@@ -36,15 +36,22 @@ def fit_mean_lifetime(
     """
     n = count_array("counts", counts)
     if irf is not None:
-        window = _fit_bins(n, binwidth_ps)
+        window = fit_window_bins(n, binwidth_ps)
         return fit_decay(n, binwidth_ps, period_ns, irf=irf, components="bic", fit_bins=window)
     join = max(1, min(-(-n.size // MAX_FIT_BINS), int(irf_fwhm_ps / 5.0 / binwidth_ps)))
     joined = n[: n.size // join * join].reshape(-1, join).sum(axis=1)
     # The model needs no bins beyond those that are fitted; leaving them out saves most of the time.
-    _, stop = _fit_bins(joined, binwidth_ps * join)
+    _, stop = fit_window_bins(joined, binwidth_ps * join)
     return fit_decay(joined[:stop], binwidth_ps * join, period_ns, irf_fwhm_ps=irf_fwhm_ps, components="bic")
 
 
-def _fit_bins(counts: Floats, binwidth_ps: float) -> tuple[int, int]:
+def fit_window_bins(counts: ArrayLike, binwidth_ps: float) -> tuple[int, int]:
+    """First bin and one past the last bin to fit: up to `FIT_WINDOW_NS` after the maximum.
+
+    Args:
+        counts: raw counts since the laser pulse, (n,).
+        binwidth_ps: width of their bins.
+    """
+    counts = np.asarray(counts)
     stop = int(np.argmax(counts)) + int(FIT_WINDOW_NS * 1e3 / binwidth_ps)
     return 0, min(stop, counts.size)

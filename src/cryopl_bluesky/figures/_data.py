@@ -43,6 +43,7 @@ class SpectralMap:
         offset_adu: Bias level subtracted before anything is fitted.
         read_noise_e: Read noise per (binned) pixel in electrons.
         dark_adu: Dark frame of the same settings, (H, W), subtracted instead of the offset.
+        dark_frames: Number of frames averaged in `dark_adu`.
         frames: Number of frames averaged in `counts`.
         instrument_fwhm_nm: Width of the instrument function; None: widths are reported as measured.
         title: Text above the map.
@@ -55,8 +56,24 @@ class SpectralMap:
     offset_adu: float = 0.0
     read_noise_e: float = 1.0
     dark_adu: Array | None = None
+    dark_frames: int = 1
     frames: int = 1
     instrument_fwhm_nm: float | None = None
+    title: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class PlainSpectrum:
+    """A spectrum of unknown gain, as files of other programs hold it.
+
+    Attributes:
+        wavelength_nm: Pixel centres, (W,).
+        counts: Counts per pixel, (W,).
+        title: Text above it.
+    """
+
+    wavelength_nm: Array
+    counts: Array
     title: str = ""
 
 

@@ -14,10 +14,9 @@ from ..analysis import AnalysisError
 from ..analysis.g2 import PulsedG2, garwood
 from . import style
 from ._data import G2
-from .summary import fit_g2
+from .fits import fit_g2, g2_problems, g2_verdict
 
 SHOWN_PEAKS = 5
-_FLAGS = {True: "ok", False: "ARTEFACT", None: "not judged"}
 
 
 def g2_panel(
@@ -89,17 +88,6 @@ def numbers(result: PulsedG2) -> list[str]:
     return lines
 
 
-def problems(data: G2, result: PulsedG2) -> list[str]:
-    """What speaks against a result, the worst first."""
-    artefact = [result.dead_time.note] if result.dead_time_ok is False else []
-    return [*artefact, *data.warnings, *result.notes]
-
-
-def _verdict(result: PulsedG2) -> str:
-    claim = "g²(0) < 0.5 holds at 95 %" if result.single_emitter else "g²(0) < 0.5 cannot be claimed"
-    return f"dead time {_FLAGS[result.dead_time_ok]}; {claim}"
-
-
 def draw_g2(data: G2, result: PulsedG2 | None = None) -> Figure:
     """A figure of one histogram: wide range with side peaks, and the centre.
 
@@ -119,11 +107,11 @@ def draw_g2(data: G2, result: PulsedG2 | None = None) -> Figure:
             left.set_ylabel("pairs per bin")
             return figure
         g2_panel(left, data, result, style.POSITION_COLOURS[0], peaks=15)
-        g2_panel(right, data, result, style.POSITION_COLOURS[0], peaks=1, lines=[*numbers(result), _verdict(result)])
+        g2_panel(right, data, result, style.POSITION_COLOURS[0], peaks=1, lines=[*numbers(result), g2_verdict(result)])
         pairs = f"{result.n_central} central pairs, {result.side_mean:.1f} per side peak, |k| up to {result.k_range[1]}"
         lines = [pairs, *([] if result.dead_time_ok is False else [result.dead_time.note])]
         right.set_title(_wrapped(lines), fontsize=10, loc="left")
-        left.set_title(_wrapped(problems(data, result)), fontsize=10, loc="left", color="crimson")
+        left.set_title(_wrapped(g2_problems(data, result)), fontsize=10, loc="left", color="crimson")
     return figure
 
 

@@ -13,8 +13,10 @@ from matplotlib.figure import Figure
 from . import g2, image, spectral, style, trpl
 from ._data import G2, Decay, DelayCalibration, Picture, SpectralMap, Temperature, TrplMap
 from .channel_delay import draw_channel_delay
+from .fits import bright_positions_um, g2_problems
 from .g2 import draw_g2
 from .image import draw_image
+from .run_data import Drawable
 from .spectral import draw_spectral_map
 from .style import save_figure
 from .summary import SummaryRow, summarise
@@ -46,7 +48,6 @@ ROW_HEIGHT_IN, SUMMARY_HEIGHT_IN, WIDTH_IN = 3.6, 4.0, 27.0
 
 _Colour = tuple[float, float, float, float]
 
-Drawable = Picture | SpectralMap | TrplMap | Decay | G2 | DelayCalibration
 
 
 def draw_run(kind: str, data: Drawable) -> Figure:
@@ -136,7 +137,7 @@ def _draw_row(
         f"{data.setpoint_K:g} K{mean}", color=colour, fontweight="bold", fontsize=14, loc="left"
     )
     if data.spectral_map is not None:
-        positions = spectral.bright_positions_um(data.spectral_map)
+        positions = bright_positions_um(data.spectral_map)
         spectral.map_panel(axes[1], data.spectral_map, positions, limits_nm)
         spectral.spectra_panel(axes[2], data.spectral_map, positions, row.line, limits_nm)
         if row.line is None:
@@ -156,7 +157,7 @@ def _draw_row(
         style.say_missing(axes[4], "decays", row.problems["trpl_map"])
     if data.g2 is not None and row.g2 is not None:
         g2.g2_panel(axes[5], data.g2, row.g2, colour, lines=g2.numbers(row.g2))
-        against = g2.problems(data.g2, row.g2)
+        against = g2_problems(data.g2, row.g2)
         if against:
             more = f" (and {len(against) - 1} more)" if len(against) > 1 else ""
             axes[5].set_title(textwrap.shorten(against[0], 60, placeholder=" ...") + more, color="crimson", fontsize=9)

@@ -11,24 +11,11 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from ..analysis import AnalysisError
-from ..analysis.spectra import LineFit, per_eV, rows_at
+from ..analysis.spectra import LineFit, per_eV
 from ..analysis.units import HC_EV_NM
 from . import style
 from ._data import SpectralMap
-from .summary import fit_total_line, spectrum_of
-
-
-def bright_positions_um(data: SpectralMap, how_many: int = 3) -> list[float]:
-    """Positions at which the light along the slit has passed 1/4, 2/4, 3/4 (for three) of its sum."""
-    counts = np.asarray(data.counts)
-    profile = counts.mean(axis=1, dtype=np.float64)
-    profile = np.clip(profile - np.quantile(profile, 0.2), 0.0, None)
-    profile[profile < 0.1 * profile.max()] = 0.0
-    if profile.sum() == 0:
-        profile = np.ones_like(profile)
-    share = np.cumsum(profile) / profile.sum()
-    targets = np.arange(1, how_many + 1) / (how_many + 1)
-    return [float(np.asarray(data.position_um, float)[np.searchsorted(share, t)]) for t in targets]
+from .fits import bright_positions_um, fit_total_line, half_rows, rows_around, spectrum_of
 
 
 def position_limits_um(data: SpectralMap) -> tuple[float, float]:
@@ -102,10 +89,8 @@ def spectra_panel(
         text = f"peak {peak_meV:.3f} ± {peak_meV_err:.3f} meV, "
         ax.set_title(text + f"FWHM {1e3 * line.fwhm_eV:.3f} ± {1e3 * line.fwhm_eV_err:.3f} meV", fontsize=10)
         ax.plot(*_normalised(axis, line.expected), color="crimson", label="fit", linewidth=1.1)
-    half = max(1, len(np.asarray(data.position_um)) // 200)
     for i, (position, colour) in enumerate(zip(positions_um, style.POSITION_COLOURS, strict=False)):
-        rows = rows_at(np.asarray(data.position_um, float), position, half)
-        x, y = _normalised(axis, spectrum_of(data, rows).counts)
+        x, y = _normalised(axis, spectrum_of(data, rows_around(data, position)).counts)
         ax.plot(x, y + 0.4 * (i + 1), color=colour, linewidth=1.0, label=f"{round(position, 1) + 0.0:.1f} µm")
     low, high = _clip_limits(axis, limits_nm)
     ax.set_xlim(HC_EV_NM / high, HC_EV_NM / low)
@@ -113,7 +98,7 @@ def spectra_panel(
     ax.set_yticks([])
     ax.set_xlabel("photon energy (eV)")
     ax.set_ylabel("PL per eV (norm., offset)")
-    title = f"positions ± {half} rows"
+    title = f"positions ± {half_rows(data)} rows"
     ax.legend(loc="upper center", ncols=3, title=title, title_fontsize=9, columnspacing=1.0, handlelength=1.4)
 
 
@@ -136,12 +121,18 @@ def _normalised(
     return x, y / top
 
 
-def draw_spectral_map(data: SpectralMap) -> Figure:
-    """A figure of one spectral image: map, and spectra with the fitted line (or why there is none)."""
+def draw_spectral_map(data: SpectralMap, line: LineFit | None = None) -> Figure:
+    """A figure of one spectral image: map, and spectra with the fitted line (or why there is none).
+
+    Args:
+        data: The map.
+        line: A fit already made of some of its rows; None: the line total is fitted.
+    """
+    problem = ""
     try:
-        line, problem = fit_total_line(data), ""
+        line = fit_total_line(data) if line is None else line
     except AnalysisError as error:
-        line, problem = None, str(error)
+        problem = str(error)
     limits = wavelength_limits_nm([line])
     positions = bright_positions_um(data)
     with matplotlib.rc_context(style.RC):

@@ -17,7 +17,7 @@ from ..analysis.spectra import LineFit
 from ..analysis.units import HC_EV_NM
 from . import style
 from ._data import Decay, TrplMap
-from .summary import decay_wavelength_nm, fit_decay_data
+from .fits import decay_wavelength_nm, fit_decay_data
 
 MAP_BINS = 260
 LEAD = 0.06
@@ -156,12 +156,18 @@ def _thin(
     return np.concatenate([x[:split], tail_x]), np.concatenate([y[:split], tail_y])
 
 
-def draw_decay(data: Decay) -> Figure:
-    """A figure of one decay: fit and weighted residuals."""
+def draw_decay(data: Decay, fit: DecayFit | None = None) -> Figure:
+    """A figure of one decay: fit and weighted residuals.
+
+    Args:
+        data: The decay.
+        fit: A fit already made of it; None: `fit_decay_data`.
+    """
+    problem = ""
     try:
-        fit, problem = fit_decay_data(data), ""
+        fit = fit_decay_data(data) if fit is None else fit
     except AnalysisError as error:
-        fit, problem = None, str(error)
+        problem = str(error)
     with matplotlib.rc_context(style.RC):
         figure = style.new_figure(9.0, 6.6)
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
