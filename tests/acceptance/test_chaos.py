@@ -28,7 +28,7 @@ from cryopl_bluesky.catalog.tags import open_tags
 from cryopl_bluesky.config import load_profile
 from cryopl_bluesky.drivers.errors import InstrumentError
 from cryopl_bluesky.plans.recipe import load_recipe
-from cryopl_bluesky.session import Session
+from cryopl_bluesky.session import ConnectionFailedError, Session
 from cryopl_bluesky.session.night import run_recipe
 
 NIGHTS = int(os.environ.get("CRYOPL_CHAOS_NIGHTS", "30"))
@@ -140,7 +140,11 @@ def check_files(run: Any, linked: bool) -> int:
 
 def resume(work: Path, begun: bool, printed: Console) -> tuple[Session, SeriesRecord | None]:
     """Go on with the night (begin it if it had not begun) until it is done or ends with a reason, which is printed."""
-    session = Session(load_profile(str(work / "second.toml")), work / "data")
+    try:
+        session = Session(load_profile(str(work / "second.toml")), work / "data")
+    except ConnectionFailedError as error:  # a fault struck while it connected: the user mends it and starts again
+        printed.print(f"not connected: {error}")
+        session = Session(load_profile("sim"), work / "data")
     try:
         return session, run_recipe(session, load_recipe(work / "recipe.toml"), printed, "last" if begun else "")
     except (InstrumentError, FailedStatus) as error:

@@ -10,6 +10,7 @@ from bluesky import plan_stubs as bps
 from bluesky.utils import FailedStatus
 
 from cryopl_bluesky import plans
+from cryopl_bluesky.drivers.errors import InstrumentError
 from cryopl_bluesky.session import Session
 from cryopl_bluesky.supervision.interlocks import MAX_SETTLES_PER_RUN, ClockInterlock
 
@@ -190,3 +191,19 @@ def test_a_jump_of_the_clock_is_written_down(open_session):
     assert stop["exit_status"] == "success" and stop["num_events"]["primary"] == 4
     (noted,) = in_stream(recorder, "interlocks")
     assert noted["data"]["interlock_state"] == "noted" and "+3600 s" in noted["data"]["interlock_cause"]
+
+
+def test_a_thermometer_that_cannot_be_read_is_the_reason_that_is_recorded(open_session):
+    session = open_session(speed=1000.0)
+    assert session.lab is not None
+    recorder, bench = Recorder(session), session.lab.bench
+    token = at_each_event(session, lambda number: bench.set_fault("cryostat.sensor_open", 0.0))
+    try:
+        with pytest.raises(InstrumentError, match="thermometer open or shorted"):
+            session.RE(plans.spectral_image(session.instruments, exposure_s=20.0, frames=3))
+    finally:
+        session.RE.unsubscribe(token)
+        bench.clear_fault("cryostat.sensor_open")
+    (stop,) = recorder.of("stop")
+    assert stop["exit_status"] == "fail" and "thermometer open or shorted" in stop["reason"]
+    assert stop["num_events"]["primary"] == 1 and stop["num_events"]["baseline"] == 2

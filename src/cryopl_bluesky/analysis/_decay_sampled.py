@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-from types import ModuleType
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from . import _decay_numpy
 from ._checks import AnalysisError, Floats, finite_array
 from ._decay_model import rise_bin
-from ._photon_stream import Engine
+from ._engine import Engine, kernels_of
 from .units import FWHM_PER_SIGMA
 
 _FORGOTTEN = 42.0
@@ -65,7 +61,7 @@ class SampledModel:
             placed = _one_bin_wider(placed)
         self._response = placed
         self._moved: tuple[float, Floats, Floats] = (np.nan, placed, placed)
-        self._kernels = _kernels(engine)
+        self._kernels = kernels_of("decay", engine)
         self.photons = float(irf.sum())
         self._rise_ns = rise_bin(irf) * binwidth_ns
 
@@ -114,20 +110,6 @@ class SampledModel:
             return 0.0, 0.0
         gain = r ** (P - self._size) / (1.0 - r**P)
         return gain, gain * ((P - self._size) / r + P * r ** (P - 1.0) / (1.0 - r**P))
-
-
-@lru_cache(maxsize=3)
-def _kernels(engine: Engine) -> ModuleType:
-    """The module with the recursions, compiled where numba can be imported."""
-    if engine == "numpy":
-        return _decay_numpy
-    try:
-        from . import _decay_numba
-    except ImportError:
-        if engine == "numba":
-            raise AnalysisError("engine 'numba' cannot be imported; install numba, or use engine 'numpy'.") from None
-        return _decay_numpy
-    return _decay_numba
 
 
 def gaussian_response(n_bins: int, binwidth_ns: float, fwhm_ns: float) -> tuple[Floats, float]:

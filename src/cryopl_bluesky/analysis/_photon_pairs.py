@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ._checks import AnalysisError
-from ._photon_stream import MAX_BINS, MAX_PS, Bytes, Engine, Integers, TagStream, channel_numbers, whole_number
+from ._engine import Engine
+from ._photon_stream import MAX_BINS, MAX_PS, Bytes, Integers, TagStream, channel_numbers, whole_number
 
 _NO_TAGS = (np.empty(0, np.int64), np.empty(0, np.uint8))
 

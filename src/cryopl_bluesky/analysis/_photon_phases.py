@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ._checks import AnalysisError
+from ._engine import Engine
 from ._photon_stream import (
     MAX_BINS,
     MAX_PS,
     Bytes,
-    Engine,
     Integers,
     TagStream,
     channel_numbers,

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ._checks import AnalysisError
-from ._photon_stream import MAX_BINS, MAX_PS, Engine, Integers, TagStream, channel_numbers, whole_number
+from ._engine import Engine
+from ._photon_stream import MAX_BINS, MAX_PS, Integers, TagStream, channel_numbers, whole_number
 
 
 class RateTrace:

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ._checks import AnalysisError
+from ._engine import Engine
 from ._photon_phases import SyncClock, exact_period, with_sync
-from ._photon_stream import MAX_PS, Bytes, Chunk, Engine, Integers, TagStream, channel_numbers, whole_number
+from ._photon_stream import MAX_PS, Bytes, Chunk, Integers, TagStream, channel_numbers, whole_number
 
 
 class Accumulator(Protocol):

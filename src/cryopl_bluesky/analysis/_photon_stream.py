@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from numbers import Integral
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ._checks import AnalysisError
+from ._engine import Engine, kernels_of
 
-Engine = Literal["auto", "numba", "numpy"]
 Integers = NDArray[np.int64]
 Bytes = NDArray[np.uint8]
 Chunk = tuple[NDArray[Any], NDArray[Any]]
@@ -24,29 +24,6 @@ MAX_PS = 1 << 60
 """Longest histogram, period or gate, 13 days: sums of a few of them fit into int64."""
 
 _MAX_SPAN_PS = 1 << 62
-
-
-def kernels(engine: Engine) -> Any:
-    """The module with the kernels of an engine.
-
-    Raises:
-        AnalysisError: Unknown name, or numba was asked for and cannot be imported.
-    """
-    if engine not in ("auto", "numba", "numpy"):
-        raise AnalysisError(f"engine is {engine!r} but must be 'auto', 'numba' or 'numpy'.")
-    if engine != "numpy":
-        try:
-            from . import _photon_numba
-        except ImportError as error:
-            if engine == "numba":
-                raise AnalysisError(
-                    f"engine 'numba' cannot be imported ({error}); install numba, or use engine 'numpy'."
-                ) from error
-        else:
-            return _photon_numba
-    from . import _photon_numpy
-
-    return _photon_numpy
 
 
 def whole_number(name: str, value: Any, lowest: int = 1, highest: int = MAX_PS) -> int:
@@ -100,7 +77,7 @@ class TagStream:
     """
 
     def __init__(self, channels: Sequence[int], engine: Engine):
-        self.kernels = kernels(engine)
+        self.kernels = kernels_of("photon", engine)
         self._channels = list(channels)
         self._fits = min(channels) >= -128 and max(channels) <= 127
         codes = np.array(channels, np.int8) if self._fits else np.arange(1, len(channels) + 1)

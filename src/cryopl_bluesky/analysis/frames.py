@@ -6,13 +6,12 @@ Nothing here changes a raw frame. What was replaced is counted and its positions
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ._checks import AnalysisError, Floats, positive, same_shape
-from ._photon_stream import Engine
+from ._engine import Engine, kernels_of
 from .cosmic_rays import (
     ANSCOMBE,
     DEFAULT_IMAGE_ROWS,
@@ -105,7 +104,7 @@ def clean_frame(
     electrons, saturated = np.zeros(shape), np.zeros(shape, np.uint8)
     room = int(_MOST_HITS * raw.size) + 1
     hits, hit_values = np.empty(room, np.int64), np.empty(room, np.float32)
-    found = _kernels(engine).clean(
+    found = kernels_of("frame", engine).clean(
         raw, level, hot.starts, hot.columns, hot_values, np.float32(gain), np.float32(noise + ANSCOMBE),
         np.float32(threshold_of(threshold_sigma)), np.float32(contrast_of(image_fwhm_rows)),
         int(np.ceil(saturation_adu)), bin_rows, cosmic_rays, electrons, saturated, hits, hit_values,
@@ -186,24 +185,3 @@ def _notes(found: int, pixels: int, dark: DarkReference | None) -> tuple[str, ..
             "whether something in the image is only one or two rows high"
         )
     return tuple(notes)
-
-
-def _kernels(engine: Engine) -> Any:
-    """The module with the compiled or the plain pass.
-
-    Raises:
-        AnalysisError: Unknown name, or numba was asked for and cannot be imported.
-    """
-    if engine not in ("auto", "numba", "numpy"):
-        raise AnalysisError(f"engine is {engine!r} but must be 'auto', 'numba' or 'numpy'.")
-    if engine != "numpy":
-        try:
-            from . import _frame_numba
-        except ImportError as error:
-            if engine == "numba":
-                raise AnalysisError(f"engine 'numba' cannot be imported ({error}); use engine 'numpy'.") from error
-        else:
-            return _frame_numba
-    from . import _frame_numpy
-
-    return _frame_numpy

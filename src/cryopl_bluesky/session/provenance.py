@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from bluesky.utils import Msg, MsgGenerator, ensure_generator
+from bluesky.utils import Msg, MsgGenerator
 
 from cryopl_bluesky.catalog.calibrations import (
     KINDS,
@@ -24,6 +24,7 @@ from cryopl_bluesky.catalog.calibrations import (
     calibration_runs,
     choose,
 )
+from cryopl_bluesky.supervision.preprocess import look_at_each
 
 if TYPE_CHECKING:
     from tiled.client.container import Container
@@ -86,24 +87,14 @@ class Provenance:
 
     def __call__(self, plan: Iterable[Msg]) -> MsgGenerator[Any]:
         """The plan, with the calibrations named in the start documents of measurements."""
-        inner: Any = ensure_generator(plan)
-        step, value = inner.send, None
-        while True:
-            try:
-                msg = step(value)
-            except StopIteration as end:
-                return end.value
-            try:
-                if msg.command == "stage":  # before any light
-                    yield from self._wait()
-                elif msg.command == "open_run" and _is_measured(msg.kwargs):
-                    msg = msg._replace(kwargs={**msg.kwargs, **self.keys(msg.kwargs)})
-                step, value = inner.send, (yield msg)
-            except GeneratorExit:
-                inner.close()
-                raise
-            except Exception as error:  # noqa: BLE001 - the plan itself decides what to do about it
-                step, value = inner.throw, error
+        return (yield from look_at_each(plan, self._look))
+
+    def _look(self, msg: Msg) -> MsgGenerator[Msg]:
+        if msg.command == "stage":  # before any light
+            yield from self._wait()
+        elif msg.command == "open_run" and _is_measured(msg.kwargs):
+            return msg._replace(kwargs={**msg.kwargs, **self.keys(msg.kwargs)})
+        return msg
 
     def _wait(self) -> MsgGenerator[None]:
         while self._pending and time.monotonic() < self._until_s:

@@ -20,6 +20,7 @@ from bluesky.utils import Msg, MsgGenerator, ensure_generator
 
 from cryopl_bluesky.devices.instruments import Instruments
 from cryopl_bluesky.devices.interlock_state import InterlockState
+from cryopl_bluesky.supervision.preprocess import look_at_each
 
 STREAM = "interlocks"
 """Stream of a run in which it notes when it was held up, when it went on, and why."""
@@ -92,23 +93,14 @@ class HoldUp:
 
     def __call__(self, plan: Iterable[Msg]) -> MsgGenerator[Any]:
         """The plan, with a wait in the dark wherever something is not in order."""
-        inner: Any = ensure_generator(plan)
         sofar = _SoFar()
-        step, value = inner.send, None
-        while True:
-            try:
-                msg = step(value)
-            except StopIteration as end:
-                return end.value
-            try:
-                if msg.command in _LOOKED_AT:
-                    yield from self._before(msg, sofar)
-                step, value = inner.send, (yield msg)
-            except GeneratorExit:
-                inner.close()
-                raise
-            except Exception as error:  # noqa: BLE001 - the plan itself decides what to do about it
-                step, value = inner.throw, error
+
+        def look(msg: Msg) -> MsgGenerator[Msg]:
+            if msg.command in _LOOKED_AT:
+                yield from self._before(msg, sofar)
+            return msg
+
+        return (yield from look_at_each(plan, look))
 
     def _before(self, msg: Msg, sofar: _SoFar) -> MsgGenerator[None]:
         """Look before `msg` if nothing, or only what can be begun anew, is under way."""
