@@ -61,18 +61,13 @@ def event(
     else:
         yield Msg("wait", None, group=group)
     yield Msg("create", None, name="primary")
-    # An event that is left open would hide, at the end of the run, why it could not be read.
-    yield from bpp.contingency_wrapper(_read((*detectors, *readings)), except_plan=lambda error: _drop())
+    try:
+        for device in (*detectors, *readings):
+            yield Msg("read", device)
+    except Exception:  # an event left open would hide, at the end of the run, why it could not be read
+        yield Msg("drop")
+        raise
     yield Msg("save")
-
-
-def _read(devices: Sequence[Any]) -> MsgGenerator[None]:
-    for device in devices:
-        yield Msg("read", device)
-
-
-def _drop() -> MsgGenerator[None]:
-    yield Msg("drop")
 
 
 def wavelength_scan(
