@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -29,6 +30,8 @@ _ACT_S = 0.1
 """The watchdog gives those who act this long before it goes on looking."""
 _ACT_AGAIN_S = 1.0
 _BEAT_S = 5.0
+"""Longest time between two beats, by the session's clock and by the computer's: on a busy computer one of them may be
+late while the thread is well."""
 _FIRST_BEAT_S = 1.0
 _STALL_WARN_S = 0.1
 _PS_PER_S = 1e12
@@ -84,6 +87,7 @@ class SpadGuard:
         self._open = False
         self._beats = 0
         self._beat_s = self._news_s = self._looked_s = self._acted_s = clock.monotonic()
+        self._beat_real_s = time.monotonic()
         self._stall_warned = False
 
     # ---- life
@@ -118,6 +122,7 @@ class SpadGuard:
         self._rule = GuardRule(self.limits)
         self._rule.path(self._open)
         self._beat_s = self._news_s = self._looked_s = self._clock.monotonic()
+        self._beat_real_s = time.monotonic()
 
     def make_safe_by(self, name: str, function: Callable[[], object]) -> None:
         """Have `function` called on a trip, on a thread of its own; the first one given is called first.
@@ -148,7 +153,7 @@ class SpadGuard:
         trip = self.trip
         if trip is not None:
             raise InstrumentError(self.name, str(trip), f"clear the cause, then RE(mv({self.name}.guard, 'reset'))")
-        late_s = self._clock.monotonic() - self._beat_s
+        late_s = min(self._clock.monotonic() - self._beat_s, time.monotonic() - self._beat_real_s)
         if self._task is None or late_s > _BEAT_S:
             problem = "does not run" if self._task is None else f"has not looked at the counts for {late_s:.3g} s"
             raise InstrumentError(self.name, f"the SPAD guard {problem}; no light without it",
@@ -239,7 +244,7 @@ class SpadGuard:
             self._clock.sleep(_CLOSER_LOOK_S)
             self._look()
         self._beats += 1
-        self._beat_s = self._looked_s
+        self._beat_s, self._beat_real_s = self._looked_s, time.monotonic()
 
     def _look(self) -> None:
         """Examine the counts since the last look; act on what is wrong."""
