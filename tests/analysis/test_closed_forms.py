@@ -152,3 +152,20 @@ def test_g2_forms(vectors):
     for raw, corrected in ((b["g2_meas0"], 0.0), (0.4, b["paper_0p4_to_true_if_rho_0p9"])):
         result = dataclasses.replace(g2.g2_of_areas([0, 1], [1, 1], 50.0), g2_0_raw=raw).with_background((0.9, 0.9))
         assert result.g2_0_bgcorr == close(corrected, rel=1e-9, abs=1e-12)
+
+
+def test_ruby(vectors):
+    v = vectors["ruby"]
+    assert temperature.ruby_R1_per_cm(v["T"]) == close(np.array(v["R1"]), rel=1e-9)
+
+
+def test_slit_and_jacobian_remarks(vectors):
+    v = vectors["dispersion"]
+    for lines, slit_um in v["slit_um_for_0p2nm"].items():
+        assert 0.2 / optics.dispersion_nm_mm(float(lines), v["f_mm"]) * 1e3 == close(slit_um, rel=1e-9)
+    v = vectors["jacobian"]
+    assert units.eV_to_nm(v["E0"]) == close(v["lambda_of_E0_nm"], rel=1e-9)
+    assert 1e3 * (spectra.jacobian_peak_eV(v["E0"], v["fwhm_eV"]) - v["E0"]) == close(v["shift_meV"], rel=1e-6)
+    v = vectors["periodic_exp"]
+    at_period = lifetimes.periodic_exponential(np.array([0.0]), v["tau"], v["T"])[0] * v["tau"]
+    assert 1.0 - 1.0 / at_period == close(v["wrap_fraction"], rel=1e-9)

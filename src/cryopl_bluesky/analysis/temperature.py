@@ -126,6 +126,15 @@ def mccumber_sturge_eV(temperature_K: ArrayLike, E0_eV: float, alpha_eV: float, 
     return E0_eV + alpha_eV * mccumber_sturge_integral(temperature_K, debye_K)
 
 
+def ruby_R1_per_cm(temperature_K: ArrayLike) -> Floats:
+    """Wavenumber of ruby's R1 line in vacuum, in 1/cm: the temperature of a chip of ruby beside the sample.
+
+    14423 + 4.49e-2 T - 4.81e-4 T^2 + 3.71e-7 T^3 (Ragan, Gustavsen and Schiferl 1992), for 15 to 600 K.
+    """
+    T = _temperatures(temperature_K)
+    return 14423.0 + T * (4.49e-2 + T * (-4.81e-4 + T * 3.71e-7))
+
+
 def _temperatures(temperature_K: ArrayLike) -> Floats:
     T = finite_array("temperature_K", temperature_K)
     if (T < 0).any():
