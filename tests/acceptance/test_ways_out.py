@@ -121,14 +121,17 @@ def test_control_c_pauses_and_then_aborts(session, recorder: Recorder, name):
                 return
             os.kill(os.getpid(), signal.SIGINT)
 
+    pressing = threading.Thread(target=press_again, daemon=True)
+
     def twice():
         os.kill(os.getpid(), signal.SIGINT)
-        threading.Thread(target=press_again, daemon=True).start()
+        pressing.start()
 
     midway = _Midway(session, name, twice)
     with pytest.raises(RunEngineInterrupted):
         session.RE(getattr(plans, name)(session.instruments, **LONG[name]))
     midway.done()
+    pressing.join(10)  # or it would press in the next test
     session.RE.abort("ended by the operator")
     _check(session, recorder, {"abort"})
 
