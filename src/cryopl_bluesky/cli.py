@@ -33,15 +33,15 @@ DEFAULT_FOLDER = Path("cryopl-data")
 def main() -> None:
     """Entry point: users' mistakes and instrument faults become one message, not a traceback."""
     from cryopl_bluesky.analysis import AnalysisError
-    from cryopl_bluesky.catalog.access import CatalogUnreachableError, NoCatalogError
+    from cryopl_bluesky.catalog.access import CatalogMovedError, CatalogUnreachableError, NoCatalogError
     from cryopl_bluesky.drivers.errors import InstrumentError
     from cryopl_bluesky.files import FileReadError
     from cryopl_bluesky.settings_file import ConfigError
 
     try:
         app()
-    except (ConfigError, InstrumentError, NoCatalogError, CatalogUnreachableError, AnalysisError, FileReadError,
-            LookupError) as error:
+    except (ConfigError, InstrumentError, NoCatalogError, CatalogUnreachableError, CatalogMovedError, AnalysisError,
+            FileReadError, LookupError) as error:
         text = error.args[0] if isinstance(error, LookupError) and error.args else error
         errors.print(f"[bold red]error:[/bold red] {text}", highlight=False)
         logging.getLogger(__name__).debug("details", exc_info=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sqlite3
 import stat
 import subprocess
@@ -12,7 +13,13 @@ import sys
 import pytest
 from catalog_rig import Rig, assert_whole, measure
 
-from cryopl_bluesky.catalog.access import CatalogUnreachableError, NoCatalogError, open_catalog, read_catalog
+from cryopl_bluesky.catalog.access import (
+    CatalogMovedError,
+    CatalogUnreachableError,
+    NoCatalogError,
+    open_catalog,
+    read_catalog,
+)
 from cryopl_bluesky.catalog.profile import write_tiled_profile
 
 
@@ -64,6 +71,18 @@ def test_a_stale_address_is_not_believed(tmp_path, rig):
     with open_catalog(tmp_path) as catalog:
         assert catalog.owner and list(catalog.client) == []
     assert not (folder / "server.json").exists()
+
+
+def test_a_folder_that_was_copied_says_so(tmp_path):
+    """The links in a catalog are absolute; without a word, frames of the copy could not be read."""
+    open_catalog(tmp_path / "here").close()
+    shutil.copytree(tmp_path / "here", tmp_path / "there")
+    for opening in (open_catalog, read_catalog):
+        with pytest.raises(CatalogMovedError, match=r"there was made when the folder was .*here"):
+            opening(tmp_path / "there")
+    (tmp_path / "link").symlink_to(tmp_path / "here", target_is_directory=True)
+    with read_catalog(tmp_path / "link") as catalog:
+        assert list(catalog.client) == []
 
 
 def test_an_owner_that_does_not_answer_is_named(tmp_path):

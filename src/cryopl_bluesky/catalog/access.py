@@ -36,6 +36,10 @@ class CatalogUnreachableError(ConnectionError):
     """The process that serves the catalog is gone, or does not answer."""
 
 
+class CatalogMovedError(RuntimeError):
+    """The data folder is not where its catalog was made."""
+
+
 class NoCatalogError(FileNotFoundError):
     """There is no catalog in this folder yet."""
 
@@ -163,8 +167,10 @@ def open_catalog(data_dir: str | Path | DataFolder, *, timeout_s: float = 60.0) 
     Raises:
         CatalogUnreachableError: another process holds the folder and does not answer.
         CatalogServerError: the server did not start.
+        CatalogMovedError: the folder was moved or copied after its catalog was made.
     """
     folder = DataFolder.at(data_dir).create()
+    check_place(folder)
     lock = filelock.FileLock(folder.owner_lock, thread_local=False)
     end = time.monotonic() + timeout_s
     pause = threading.Event()
@@ -191,6 +197,7 @@ def read_catalog(data_dir: str | Path | DataFolder) -> Catalog:
 
     Raises:
         NoCatalogError: nothing was measured in this folder yet.
+        CatalogMovedError: the folder was moved or copied after its catalog was made.
     """
     folder = DataFolder.at(data_dir)
     address = _read_address(folder)
@@ -198,7 +205,24 @@ def read_catalog(data_dir: str | Path | DataFolder) -> Catalog:
         return Catalog(folder, _client_of(address), "attached", address=address)
     if not folder.catalog_database.exists():
         raise NoCatalogError(f"no catalog in {folder.root}; is --data right? (a session or a demo makes one)")
+    check_place(folder)
     return Catalog(folder, _client_of_files(folder), "reader")
+
+
+def check_place(folder: DataFolder) -> None:
+    """Refuse a folder that was moved or copied: the links in its catalog lead to where it was.
+
+    Raises:
+        CatalogMovedError: names both places.
+    """
+    if not folder.place.exists():
+        return
+    made_at = Path(folder.place.read_text(encoding="utf-8"))
+    if made_at != folder.root and not (made_at.exists() and made_at.samefile(folder.root)):
+        raise CatalogMovedError(
+            f"the catalog in {folder.root} was made when the folder was {made_at}, and the links in it lead there. "
+            "Move the folder back, or make a link of the old name to it. The files themselves can be read anywhere"
+        )
 
 
 def _own(folder: DataFolder, lock: filelock.BaseFileLock) -> Catalog:
@@ -207,6 +231,8 @@ def _own(folder: DataFolder, lock: filelock.BaseFileLock) -> Catalog:
 
     with contextlib.ExitStack() as undo:
         undo.callback(lock.release)
+        if not folder.place.exists():
+            folder.place.write_text(str(folder.root), encoding="utf-8")
         server = CatalogServer(folder)
         undo.callback(server.close)
         address = _Address(server.url, server.api_key, os.getpid())

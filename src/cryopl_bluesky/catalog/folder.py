@@ -77,6 +77,11 @@ class DataFolder:
         return self.catalog / "delivered.txt"
 
     @property
+    def place(self) -> Path:
+        """Where the folder was when its catalog was made: the links in the catalog are absolute."""
+        return self.catalog / "place.txt"
+
+    @property
     def metadata(self) -> Path:
         """File behind `RE.md`."""
         return self.root / "metadata.json"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from bluesky import RunEngine
 from bluesky.preprocessors import SupplementalData
 
-from cryopl_bluesky.catalog.access import Catalog, CatalogUnreachableError, open_catalog
+from cryopl_bluesky.catalog.access import Catalog, CatalogUnreachableError, check_place, open_catalog
 from cryopl_bluesky.catalog.folder import DataFolder
 from cryopl_bluesky.catalog.journal import Journal
 from cryopl_bluesky.catalog.metadata import PersistentMetadata
@@ -68,6 +68,7 @@ class Session:
         lab: the virtual lab when the profile has a bench, else None.
 
     Raises:
+        CatalogMovedError: the data folder was moved or copied after its catalog was made.
         ConnectionFailedError: names every instrument that could not be reached, and the remedy.
     """
 
@@ -75,6 +76,7 @@ class Session:
         share_memory_pools()
         self.profile = profile
         self.folder = DataFolder.at(data_dir).create()
+        check_place(self.folder)
         self._closed = False
         note_opening(self.folder.guard_reports)  # a guard that is still trying leaves the instruments to this session
         wait_until_done(self.folder.guard_lock)
