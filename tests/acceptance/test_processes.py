@@ -79,6 +79,7 @@ def _recipe(folder: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_one_recipe_one_command(tmp_path, environment):
     data = tmp_path / "data"
     found = _cryopl("run", str(_recipe(tmp_path)), "--data", str(data), environment=environment)
@@ -124,6 +125,7 @@ def test_importing_the_package_opens_nothing():
     assert found.stdout.split("\n")[:2] == ["[]", "1 []"]
 
 
+@pytest.mark.slow
 def test_the_prompt_has_the_names(tmp_path, environment):
     commands = ("RE(dark(exposure_s=0.1, frames=1))\n"
                 "print('runs', len(list(cat)), camera.name, spectral_image.__name__)\n%wa\nexit\n")
@@ -133,6 +135,7 @@ def test_the_prompt_has_the_names(tmp_path, environment):
     assert found.returncode == 0
 
 
+@pytest.mark.slow
 def test_the_start_up_module_holds_the_names(tmp_path, environment):
     script = "import cryopl_bluesky.startup as s; print(s.RE(s.dark(exposure_s=0.1, frames=1))); s.session.close()"
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120,
@@ -141,6 +144,7 @@ def test_the_start_up_module_holds_the_names(tmp_path, environment):
     assert len(list((tmp_path / "data" / "journal").glob("*.jsonl"))) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C cannot be sent to one process on Windows")
 def test_control_c_ends_an_unattended_night_safely(tmp_path, environment):
     recipe = _recipe(tmp_path)
