@@ -26,7 +26,7 @@ test-slow: $(READY)
 # Nights with random faults and a kill -9 each, for example `make chaos NIGHTS=200`.
 NIGHTS ?= 30
 chaos: $(READY)
-	CRYOPL_CHAOS_NIGHTS=$(NIGHTS) $(BIN)/python -m pytest tests/acceptance/test_chaos.py -m chaos -n 2 --dist load
+	CRYOPL_CHAOS_NIGHTS=$(NIGHTS) $(BIN)/python -m pytest tests/acceptance/test_chaos.py -m chaos -n 3 --dist load
 
 lint: $(READY)
 	$(BIN)/ruff check .

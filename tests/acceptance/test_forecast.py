@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 RECIPE = """
 name = "two nights"
 sample = {name = "A3"}
-temperatures_K = [10, 30, 60, 120]
+temperatures_K = [10, 60, 120]
 
 [[steps]]
 plan = "widefield_image"
@@ -26,7 +26,7 @@ exposure_s = 0.1
 
 [[steps]]
 plan = "g2"
-duration_s = 60
+duration_s = 20
 """
 
 
