@@ -189,7 +189,6 @@ def test_the_reports_g2_has_errors_by_blocks_and_claims_no_emitter(night):
             assert not report.g2.single_emitter
 
 
-@pytest.mark.slow
 def test_cryopl_analyse_prints_the_series_and_keeps_it_beside_its_runs(folder, night):
     environment = {**os.environ, "HOME": str(folder.parent), "TILED_PROFILES": str(folder.parent)}
     command = [sys.executable, "-m", "cryopl_bluesky", "analyse", "demo", "--json", "--save", "--png", "demo.png"]
