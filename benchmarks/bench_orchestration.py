@@ -114,7 +114,7 @@ def bench_event_of_camera_and_spectrograph(benchmark, tmp_path, moving):
 
 def bench_camera_idle_between_exposures(benchmark, tmp_path):
     """20 exposures of 0.5 s in real time, through pylablib and the virtual vendor library."""
-    from cryopl_bluesky.config import BenchSettings
+    from cryopl_bluesky.bench_settings import BenchSettings
     from cryopl_bluesky.drivers.camera import AndorCamera
     from cryopl_bluesky.sim.lab import VirtualLab
 

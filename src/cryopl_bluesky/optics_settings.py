@@ -6,9 +6,8 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from cryopl_bluesky.settings_file import Settings
+from cryopl_bluesky.settings_file import Positive, Settings
 
-Positive = Annotated[float, Field(gt=0)]
 Angle = Annotated[float, Field(gt=-45, lt=45)]
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 from bluesky import plan_stubs as bps
@@ -42,7 +43,8 @@ def warm(session: Session, by_K: float = 3.0) -> None:
         bench.thermal._state[0] += by_K
 
 
-def at_each_event(session: Session, action: Callable[[int], object]) -> int:
+@contextmanager
+def at_each_event(session: Session, action: Callable[[int], object]) -> Iterator[None]:
     """Call `action` with the number of each event of the primary stream."""
     primary: list[str] = []
 
@@ -52,7 +54,11 @@ def at_each_event(session: Session, action: Callable[[int], object]) -> int:
         elif name == "event" and document["descriptor"] in primary:
             action(document["seq_num"])
 
-    return session.RE.subscribe(note)
+    token = session.RE.subscribe(note)
+    try:
+        yield
+    finally:
+        session.RE.unsubscribe(token)
 
 
 def in_stream(recorder: Recorder, name: str) -> list[dict]:
@@ -62,18 +68,15 @@ def in_stream(recorder: Recorder, name: str) -> list[dict]:
 
 def test_a_temperature_that_leaves_its_band_is_settled_again_in_the_dark(cold: Session, documents: Recorder):
     dark: list[bool] = []
-    token = at_each_event(cold, lambda number: warm(cold) if number == 2 else None)
 
     def look(name, document):
         if "interlock_state" in document.get("data", {}):
             dark.append(is_safe(cold))
 
     looking = cold.RE.subscribe(look, "event")
-    try:
+    with at_each_event(cold, lambda number: warm(cold) if number == 2 else None):
         cold.RE(plans.spectral_image(cold.instruments, exposure_s=5.0, frames=4))
-    finally:
-        cold.RE.unsubscribe(token)
-        cold.RE.unsubscribe(looking)
+    cold.RE.unsubscribe(looking)
     (stop,) = documents.of("stop")
     assert stop["exit_status"] == "success"
     held, released = in_stream(documents, "interlocks")
@@ -117,12 +120,9 @@ def test_a_set_point_that_somebody_else_changed_ends_the_run(cold: Session, docu
         while cold.instruments.cryostat.locate()["setpoint"] != 25.0 and time.monotonic() < deadline_s:
             time.sleep(0.01)  # the temperature log reads it about once a second of bench time
 
-    token = at_each_event(cold, lambda number: other_program(number) if number == 2 else None)
-    try:
-        with pytest.raises(Exception, match=r"foreign_change.*25 K instead of 20 K"):
-            cold.RE(plans.spectral_image(cold.instruments, exposure_s=5.0, frames=4))
-    finally:
-        cold.RE.unsubscribe(token)
+    with at_each_event(cold, lambda number: other_program(number) if number == 2 else None), \
+            pytest.raises(Exception, match=r"foreign_change.*25 K instead of 20 K"):
+        cold.RE(plans.spectral_image(cold.instruments, exposure_s=5.0, frames=4))
     (stop,) = documents.of("stop")
     assert stop["exit_status"] == "fail" and "foreign_change" in stop["reason"]
     assert stop["num_events"]["primary"] == 2
@@ -131,12 +131,9 @@ def test_a_set_point_that_somebody_else_changed_ends_the_run(cold: Session, docu
 
 
 def test_a_temperature_that_never_stays_fails_the_run(cold: Session, documents: Recorder):
-    token = at_each_event(cold, lambda number: warm(cold))
-    try:
-        with pytest.raises(Exception, match=r"no_progress.*4 times in this run"):
-            cold.RE(plans.spectral_image(cold.instruments, exposure_s=5.0, frames=10))
-    finally:
-        cold.RE.unsubscribe(token)
+    with at_each_event(cold, lambda number: warm(cold)), \
+            pytest.raises(Exception, match=r"no_progress.*4 times in this run"):
+        cold.RE(plans.spectral_image(cold.instruments, exposure_s=5.0, frames=10))
     (stop,) = documents.of("stop")
     assert stop["exit_status"] == "fail" and stop["num_events"]["interlocks"] == 2 * MAX_SETTLES_PER_RUN + 1
     assert is_safe(cold)
@@ -150,13 +147,10 @@ def test_a_compressor_that_stops_ends_the_run_because_it_does_not_settle(cold: S
         bench.set_fault("cryostat.compressor_trip")
         warm(cold)
 
-    token = at_each_event(cold, lambda number: trip(number) if number == 2 else None)
-    try:
-        with pytest.raises(FailedStatus, match="error 2032 Compressor"):
-            cold.RE(plans.spectral_image(cold.instruments, exposure_s=5.0, frames=4))
-    finally:
-        cold.RE.unsubscribe(token)
-        bench.clear_fault("cryostat.compressor_trip")
+    with at_each_event(cold, lambda number: trip(number) if number == 2 else None), \
+            pytest.raises(FailedStatus, match="error 2032 Compressor"):
+        cold.RE(plans.spectral_image(cold.instruments, exposure_s=5.0, frames=4))
+    bench.clear_fault("cryostat.compressor_trip")
     (stop,) = documents.of("stop")
     assert stop["exit_status"] == "fail"
     assert [e["data"]["interlock_state"] for e in in_stream(documents, "interlocks")] == ["held"]
@@ -166,9 +160,8 @@ def test_a_compressor_that_stops_ends_the_run_because_it_does_not_settle(cold: S
 def test_a_temperature_that_was_never_settled_is_left_alone(open_session):
     session = open_session(speed=1000.0)
     recorder = Recorder(session)
-    token = at_each_event(session, lambda number: warm(session))
-    session.RE(plans.spectral_image(session.instruments, exposure_s=1.0, frames=3))
-    session.RE.unsubscribe(token)
+    with at_each_event(session, lambda number: warm(session)):
+        session.RE(plans.spectral_image(session.instruments, exposure_s=1.0, frames=3))
     (stop,) = recorder.of("stop")
     assert stop["exit_status"] == "success" and not in_stream(recorder, "interlocks")
 
@@ -184,9 +177,8 @@ def test_a_jump_of_the_clock_is_written_down(open_session):
         nonlocal jump_s
         jump_s = 3600.0 if number >= 2 else 0.0
 
-    token = at_each_event(session, jump)
-    session.RE(plans.spectral_image(session.instruments, exposure_s=1.0, frames=4))
-    session.RE.unsubscribe(token)
+    with at_each_event(session, jump):
+        session.RE(plans.spectral_image(session.instruments, exposure_s=1.0, frames=4))
     (stop,) = recorder.of("stop")
     assert stop["exit_status"] == "success" and stop["num_events"]["primary"] == 4
     (noted,) = in_stream(recorder, "interlocks")
@@ -197,13 +189,10 @@ def test_a_thermometer_that_cannot_be_read_is_the_reason_that_is_recorded(open_s
     session = open_session(speed=1000.0)
     assert session.lab is not None
     recorder, bench = Recorder(session), session.lab.bench
-    token = at_each_event(session, lambda number: bench.set_fault("cryostat.sensor_open", 0.0))
-    try:
-        with pytest.raises(InstrumentError, match="thermometer open or shorted"):
-            session.RE(plans.spectral_image(session.instruments, exposure_s=20.0, frames=3))
-    finally:
-        session.RE.unsubscribe(token)
-        bench.clear_fault("cryostat.sensor_open")
+    with at_each_event(session, lambda number: bench.set_fault("cryostat.sensor_open", 0.0)), \
+            pytest.raises(InstrumentError, match="thermometer open or shorted"):
+        session.RE(plans.spectral_image(session.instruments, exposure_s=20.0, frames=3))
+    bench.clear_fault("cryostat.sensor_open")
     (stop,) = recorder.of("stop")
     assert stop["exit_status"] == "fail" and "thermometer open or shorted" in stop["reason"]
     assert stop["num_events"]["primary"] < 3 and stop["num_events"]["baseline"] == 2

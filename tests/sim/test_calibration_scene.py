@@ -7,7 +7,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 from sim_bench import make_bench
 
-from cryopl_bluesky.config import BenchSettings
+from cryopl_bluesky.bench_settings import BenchSettings
 from cryopl_bluesky.sim.kymera_optics import KymeraOptics
 from cryopl_bluesky.sim.lab import VirtualLab
 from cryopl_bluesky.sim.lamp import LAMPS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cryopl_bluesky.config import BenchSettings, FaultSettings, RandomFaultSettings
+from cryopl_bluesky.bench_settings import BenchSettings, FaultSettings, RandomFaultSettings
 from cryopl_bluesky.settings_file import parse_toml
 from cryopl_bluesky.sim.bench import Bench
 from cryopl_bluesky.sim.clock import BenchClock

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from cryopl_bluesky.config import BenchSettings
+from cryopl_bluesky.bench_settings import BenchSettings
 from cryopl_bluesky.drivers.sepia2 import Sepia2Laser
 from cryopl_bluesky.sim.bench import Bench, OpticsState
 from cryopl_bluesky.sim.clock import BenchClock

@@ -17,8 +17,8 @@ from cryopl_bluesky.devices.power_meter import PowerMeter
 from cryopl_bluesky.drivers.errors import InstrumentError, LimitError
 from cryopl_bluesky.plans.arguments import Lens, Permille, Positive, PositiveInt, excitation_of
 from cryopl_bluesky.plans.beam_path import SHORTEST_DETECTION_NM, BeamPath, check_wavelength
-from cryopl_bluesky.plans.exposures import event, events, wavelength_scan
-from cryopl_bluesky.plans.imaging import WIDE_OPEN_UM, camera_settings
+from cryopl_bluesky.plans.exposures import event, wavelength_scan
+from cryopl_bluesky.plans.imaging import WIDE_OPEN_UM, camera_settings, image_of_the_sample
 from cryopl_bluesky.plans.measurement import Exposures, Measurement, Metadata, Reference, measurement_plan
 from cryopl_bluesky.plans.photon_counting import SPAD_CHANNELS, mean_step_nm, photon_settings
 
@@ -149,7 +149,7 @@ def scale(
         "bead_diameter_um": bead_diameter_um, "bead_diameter_err_um": bead_diameter_err_um,
         "bead_profile": bead_profile,
     })
-    return _calibration_image(ins, exposure_s, frames, l1, intensity_permille, repetition_rate_Hz, reference)
+    return image_of_the_sample(ins, exposure_s, frames, l1, intensity_permille, repetition_rate_Hz, reference)
 
 
 @measurement_plan
@@ -184,24 +184,8 @@ def spot(
             "spot", f"the slit shows {slit_um:.1f} um of the sample, the spot is about {spot_um:.1f} um wide "
             f"(relay {microscope.relay.get()})", "build in the relay 1x and name it in the profile",
         )
-    return _calibration_image(
+    return image_of_the_sample(
         ins, exposure_s, frames, l1, intensity_permille, repetition_rate_Hz, Reference(("l1",))
-    )
-
-
-def _calibration_image(
-    ins: Instruments, exposure_s: float, frames: int, l1: Lens, intensity_permille: float | None,
-    repetition_rate_Hz: float | None, reference: Reference,
-) -> Measurement:
-    """An image through the wide open slit."""
-    return Measurement(
-        path=BeamPath(port="camera", l1=l1, entrance_slit_um=WIDE_OPEN_UM),
-        exposures=Exposures(frames, exposure_s, frames=True),
-        excitation=excitation_of(ins, intensity_permille, repetition_rate_Hz),
-        configure=camera_settings(ins, exposure_s, frames),
-        detectors=[ins.cryostat, ins.camera],
-        events=lambda: events(frames, [ins.cryostat, ins.camera]),
-        calibrates=reference,
     )
 
 

@@ -39,6 +39,32 @@ def _spectra(
     )
 
 
+def image_of_the_sample(
+    ins: Instruments, exposure_s: float, frames: int, l1: Lens, intensity_permille: float | None,
+    repetition_rate_Hz: float | None, calibrates: Reference | None = None,
+) -> Measurement:
+    """Frames through the wide open slit, whatever they are of; arguments as for `widefield_image`.
+
+    Args:
+        ins: the instruments.
+        exposure_s: exposure of one frame.
+        frames: number of frames.
+        l1: "in" or "out".
+        intensity_permille: laser intensity; None = the profile's.
+        repetition_rate_Hz: laser rate; None = the profile's.
+        calibrates: what the image calibrates, if it does.
+    """
+    return Measurement(
+        path=BeamPath(port="camera", l1=l1, entrance_slit_um=WIDE_OPEN_UM),
+        exposures=Exposures(frames, exposure_s, frames=True),
+        excitation=excitation_of(ins, intensity_permille, repetition_rate_Hz),
+        configure=camera_settings(ins, exposure_s, frames),
+        detectors=[ins.cryostat, ins.camera],
+        events=lambda: events(frames, [ins.cryostat, ins.camera]),
+        calibrates=calibrates,
+    )
+
+
 @measurement_plan
 def widefield_image(
     ins: Instruments,
@@ -60,14 +86,7 @@ def widefield_image(
         repetition_rate_Hz: laser rate; None = the profile's.
         md: more keys for the start document.
     """
-    return Measurement(
-        path=BeamPath(port="camera", l1=l1, entrance_slit_um=WIDE_OPEN_UM),
-        exposures=Exposures(frames, exposure_s, frames=True),
-        excitation=excitation_of(ins, intensity_permille, repetition_rate_Hz),
-        configure=camera_settings(ins, exposure_s, frames),
-        detectors=[ins.cryostat, ins.camera],
-        events=lambda: events(frames, [ins.cryostat, ins.camera]),
-    )
+    return image_of_the_sample(ins, exposure_s, frames, l1, intensity_permille, repetition_rate_Hz)
 
 
 @measurement_plan

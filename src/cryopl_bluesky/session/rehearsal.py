@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cryopl_bluesky.config import BenchSettings, FlipSettings, Profile
+from cryopl_bluesky.bench_settings import BenchSettings
+from cryopl_bluesky.config import FlipSettings, Profile
 from cryopl_bluesky.devices.instruments import Instruments
 from cryopl_bluesky.drivers.operator import ConsoleOperator
 from cryopl_bluesky.session.connect import connect

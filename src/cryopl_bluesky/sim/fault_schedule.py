@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cryopl_bluesky.bench_settings import FaultSettings, RandomFaultSettings
 from cryopl_bluesky.clock import Task
-from cryopl_bluesky.config import FaultSettings, RandomFaultSettings
 from cryopl_bluesky.sim.bench import Bench
 
 log = logging.getLogger(__name__)

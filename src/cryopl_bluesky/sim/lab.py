@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
+from cryopl_bluesky.bench_settings import BenchSettings
 from cryopl_bluesky.clock import Clock, SystemClock
-from cryopl_bluesky.config import BenchSettings
 from cryopl_bluesky.drivers.vendors import Vendors
 from cryopl_bluesky.sim import andor
 from cryopl_bluesky.sim.attodry import AttoDryServer
